@@ -1,0 +1,32 @@
+//! The log: one line per event on standard error, for people or as JSON.
+
+use anyhow::Context;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Installs the process's log. `filter` is a `tracing` directive such as `info` or `warn,hotshelf_engine=debug`.
+///
+/// # Errors
+/// When the filter cannot be read, or a log is installed already.
+pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(filter).with_context(|| format!("reading the log filter `{filter}`"))?;
+    let builder = fmt::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let installed = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    installed
+        .map_err(|error| anyhow::anyhow!(error))
+        .context("installing the log")
+}

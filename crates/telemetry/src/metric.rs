@@ -1,0 +1,204 @@
+//! The one list of metrics. A metric that is not listed here does not exist; `docs/metrics.md` is generated from it.
+//!
+//! Handles are taken once, when a component is built, and kept: the hot path touches an atomic and no name.
+//! Labels are bounded: tiers, outcomes, reasons and classes, never a key, an id or an address.
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, SharedString};
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations in buckets.
+    Histogram,
+}
+
+/// A metric: its Prometheus name (base units), what it means, and its labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: MetricKind,
+    pub help: &'static str,
+    pub labels: &'static [&'static str],
+}
+
+macro_rules! metrics_list {
+    ($($constant:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $constant: Metric =
+                Metric { name: $name, kind: MetricKind::$kind, help: $help, labels: &[$($label),*] };
+        )*
+        /// Every metric, in the order of the documentation.
+        pub const METRICS: &[Metric] = &[$($constant),*];
+    };
+}
+
+metrics_list! {
+    READS = Counter "hotshelf_reads_total" ["tier", "outcome"]
+        "Answers to reads, by the tier that gave them and whether they were hit, absent, stale or failed.";
+    READ_SECONDS = Histogram "hotshelf_read_duration_seconds" ["tier"]
+        "Time from the call to the answer, by the tier that answered; L1 hits are sampled, 1 in 64.";
+    LOOKUPS = Counter "hotshelf_lookups_total" ["tier", "outcome"]
+        "Lookups that reached a tier, by outcome: hit, absent, miss or unavailable.";
+    LOOKUP_SECONDS = Histogram "hotshelf_lookup_duration_seconds" ["tier"]
+        "Time of a lookup in a tier outside the process, or of a fetch from the origin.";
+    MISSES = Counter "hotshelf_misses_total" ["tier", "reason"]
+        "Misses by reason: not_found, damaged, unknown_format or wrong_key.";
+    UNAVAILABLE = Counter "hotshelf_unavailable_total" ["tier", "reason"]
+        "Lookups that a tier could not answer, by reason: open, deadline, failed or busy.";
+    PUTS = Counter "hotshelf_puts_total" ["tier", "outcome"]
+        "Writes to a tier, by outcome: stored, fenced, declined or unavailable.";
+    ADMISSIONS = Counter "hotshelf_admissions_total" ["tier", "verdict"]
+        "Copies from outside the process, by what admission said: fresh, suspect, expired or dead.";
+    REVALIDATIONS = Counter "hotshelf_revalidations_total" ["outcome"]
+        "Suspect copies checked by version: same, changed or failed.";
+    ENTRIES = Gauge "hotshelf_tier_entries" ["tier"]
+        "Entries held by a tier; absent entries of L1 are counted as tier `l1_absent`.";
+    BYTES = Gauge "hotshelf_tier_bytes" ["tier"]
+        "Bytes held by a tier, keys and bookkeeping included.";
+    EVICTIONS = Counter "hotshelf_evictions_total" ["tier"]
+        "Entries that a tier dropped to make room.";
+    FLIGHTS = Gauge "hotshelf_flights" []
+        "Fills under way, one for each key.";
+    FLIGHT_JOINS = Counter "hotshelf_flight_joins_total" []
+        "Reads that waited for a fill begun by another read.";
+    FLIGHTS_ABANDONED = Counter "hotshelf_flights_abandoned_total" []
+        "Fills that ended without an outcome, by a panic; their waiters were told at once.";
+    LEASES = Counter "hotshelf_leases_total" ["outcome"]
+        "Attempts to get a cross-node lease: acquired, held, waited (the copy came from the holder), expired or unavailable.";
+    FETCHES = Counter "hotshelf_origin_fetches_total" ["class", "outcome"]
+        "Statements or requests sent to the origin for documents, by class and outcome: ok, failed or timeout.";
+    FETCHED_DOCUMENTS = Counter "hotshelf_origin_documents_total" ["class"]
+        "Documents asked of the origin, by class.";
+    BUDGET_LIMIT = Gauge "hotshelf_origin_budget_limit" []
+        "Fetches that the origin budget allows at once, as adapted to the origin's latency.";
+    BUDGET_IN_USE = Gauge "hotshelf_origin_budget_in_use" []
+        "Fetches under way.";
+    BUDGET_QUEUE = Gauge "hotshelf_origin_budget_queue" ["class"]
+        "Fetches waiting for the budget.";
+    BUDGET_SHED = Counter "hotshelf_origin_budget_shed_total" ["class"]
+        "Fetches refused because the budget's queue was full or their time ran out in it.";
+    BREAKER_STATE = Gauge "hotshelf_breaker_state" ["tier"]
+        "A tier's breaker: 0 closed, 1 half open, 2 open.";
+    REFRESHES = Counter "hotshelf_refreshes_total" ["outcome"]
+        "Background refreshes: started, or skipped because too many were under way.";
+    STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
+        "Age beyond freshness of answers that were labelled stale.";
+    LOG_POSITION = Gauge "hotshelf_change_log_position" []
+        "The change log's head at the last poll.";
+    LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
+        "Polls of the change log: settled, unsettled or failed.";
+    PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []
+        "Time since this node last proved that it knows every change.";
+    DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []
+        "Largest possible error of this node's idea of the database's clock.";
+    HTTP_REQUESTS = Counter "hotshelf_http_requests_total" ["listener", "status"]
+        "HTTP answers, by listener and status code.";
+    HTTP_SECONDS = Histogram "hotshelf_http_request_duration_seconds" ["listener"]
+        "Time from the request's head to the answer's head.";
+    HTTP_CONNECTIONS = Gauge "hotshelf_http_connections" ["listener"]
+        "Open connections.";
+    HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]
+        "Connections closed at once because the limit was reached.";
+}
+
+impl Metric {
+    fn key(&self, labels: &[(&'static str, &'static str)]) -> Key {
+        debug_assert!(
+            labels.len() == self.labels.len()
+                && labels
+                    .iter()
+                    .zip(self.labels)
+                    .all(|((name, _), listed)| name == listed),
+            "the labels of {} are {:?}",
+            self.name,
+            self.labels
+        );
+        let labels: Vec<Label> = labels
+            .iter()
+            .map(|&(name, value)| Label::from_static_parts(name, value))
+            .collect();
+        Key::from_parts(KeyName::from_const_str(self.name), labels)
+    }
+
+    fn metadata() -> Metadata<'static> {
+        Metadata::new("hotshelf", Level::INFO, None)
+    }
+
+    /// A handle on this counter with these labels, in the order of the list.
+    pub fn counter(&self, labels: &[(&'static str, &'static str)]) -> Counter {
+        debug_assert_eq!(self.kind, MetricKind::Counter, "{}", self.name);
+        metrics::with_recorder(|recorder| {
+            recorder.register_counter(&self.key(labels), &Self::metadata())
+        })
+    }
+
+    /// A handle on this gauge with these labels, in the order of the list.
+    pub fn gauge(&self, labels: &[(&'static str, &'static str)]) -> Gauge {
+        debug_assert_eq!(self.kind, MetricKind::Gauge, "{}", self.name);
+        metrics::with_recorder(|recorder| {
+            recorder.register_gauge(&self.key(labels), &Self::metadata())
+        })
+    }
+
+    /// A handle on this histogram with these labels, in the order of the list.
+    pub fn histogram(&self, labels: &[(&'static str, &'static str)]) -> Histogram {
+        debug_assert_eq!(self.kind, MetricKind::Histogram, "{}", self.name);
+        metrics::with_recorder(|recorder| {
+            recorder.register_histogram(&self.key(labels), &Self::metadata())
+        })
+    }
+
+    pub(crate) fn describe(&self) {
+        let name = KeyName::from_const_str(self.name);
+        let help = SharedString::const_str(self.help);
+        metrics::with_recorder(|recorder| match self.kind {
+            MetricKind::Counter => recorder.describe_counter(name, None, help),
+            MetricKind::Gauge => recorder.describe_gauge(name, None, help),
+            MetricKind::Histogram => recorder.describe_histogram(name, None, help),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_prometheus() {
+        for metric in METRICS {
+            assert!(metric.name.starts_with("hotshelf_"), "{}", metric.name);
+            let total = metric.name.ends_with("_total");
+            assert_eq!(
+                metric.kind == MetricKind::Counter,
+                total,
+                "{}: counters end in _total",
+                metric.name
+            );
+            if metric.kind == MetricKind::Histogram {
+                assert!(
+                    metric.name.ends_with("_seconds") || metric.name.ends_with("_bytes"),
+                    "{}",
+                    metric.name
+                );
+            }
+            assert!(
+                metric.help.ends_with('.'),
+                "{}: help is a sentence",
+                metric.name
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+    }
+}
