@@ -111,8 +111,8 @@ pub struct Entry {
     body: Body,
     /// Timeline, version and position; compared by every tier.
     pub stamp: Stamp,
-    /// When the origin last said so, on the database's clock; zero when it was read from a replica.
-    pub proved_at: DbTime,
+    /// When the origin gave these bytes, on the database's clock; TTLs count from it. A revalidation does not move it.
+    pub fetched_at: DbTime,
     /// The moment at which the document changes by time alone; no tier serves it as fresh from then on.
     pub valid_until: Option<DbTime>,
     /// The namespace (and later tags), each with the version of its last bump.
@@ -123,22 +123,22 @@ pub struct Entry {
 
 impl Entry {
     /// An entry for a product that exists.
-    pub fn present(body: Body, stamp: Stamp, proved_at: DbTime) -> Self {
-        Self::new(Kind::Present, body, stamp, proved_at)
+    pub fn present(body: Body, stamp: Stamp, fetched_at: DbTime) -> Self {
+        Self::new(Kind::Present, body, stamp, fetched_at)
     }
 
     /// An entry for a product that does not exist, or no longer.
-    pub fn absent(stamp: Stamp, proved_at: DbTime) -> Self {
-        Self::new(Kind::Absent, Body::default(), stamp, proved_at)
+    pub fn absent(stamp: Stamp, fetched_at: DbTime) -> Self {
+        Self::new(Kind::Absent, Body::default(), stamp, fetched_at)
     }
 
-    fn new(kind: Kind, body: Body, stamp: Stamp, proved_at: DbTime) -> Self {
+    fn new(kind: Kind, body: Body, stamp: Stamp, fetched_at: DbTime) -> Self {
         let (parents, facts) = (Parents::default(), FillFacts::default());
         Entry {
             kind,
             body,
             stamp,
-            proved_at,
+            fetched_at,
             valid_until: None,
             parents,
             facts,

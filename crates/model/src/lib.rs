@@ -3,6 +3,7 @@
 //! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`seams`]. This crate does no I/O.
 #![warn(missing_docs)]
 
+pub mod breaker;
 pub mod clock;
 pub mod entry;
 pub mod envelope;
@@ -15,6 +16,7 @@ pub mod seams;
 pub mod variant;
 pub mod version;
 
+pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};

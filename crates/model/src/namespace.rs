@@ -6,7 +6,8 @@ use crate::key::{Id, Key, NamespaceName, TierKey};
 use crate::variant::{Variant, VariantSchema};
 use crate::version::{Hist, Shape};
 
-/// How long copies of a namespace's documents live. All durations count from the last proof by the origin.
+/// How long copies of a namespace's documents live. All durations count from the fetch of the bytes, not from a revalidation,
+/// so that they also bound what no trigger saw.
 ///
 /// Invariant (checked by `config`): `ttl_soft <= ttl_hard`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct FreshnessPolicy {
 impl Default for FreshnessPolicy {
     fn default() -> Self {
         FreshnessPolicy {
-            ttl_soft: Duration::from_secs(300),
+            ttl_soft: Duration::from_secs(600),
             ttl_hard: Duration::from_secs(3600),
             stale_cap: Duration::from_secs(3600),
             ttl_absent: Duration::from_secs(60),
@@ -46,6 +47,8 @@ pub struct Namespace {
     pub shape: Shape,
     /// How long its copies live.
     pub policy: FreshnessPolicy,
+    /// Whether every change of its documents has a record in the change log. If not, only the TTLs bound staleness.
+    pub tracked: bool,
     /// The largest document that is accepted from the origin, in bytes.
     pub document_bytes_max: usize,
 }

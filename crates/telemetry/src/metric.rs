@@ -104,6 +104,10 @@ metrics_list! {
         "Open connections.";
     HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]
         "Connections closed at once because the limit was reached.";
+    L3_RECREATED = Counter "hotshelf_l3_recreated_total" []
+        "Times that L3 was found damaged when it was opened, removed, and started cold.";
+    L3_PUTS_STOPPED = Gauge "hotshelf_l3_puts_stopped" []
+        "Whether L3 declines puts because its filesystem has less free space than the reserve: 0 or 1.";
 }
 
 impl Metric {

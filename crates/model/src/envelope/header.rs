@@ -17,7 +17,7 @@ const CHECK_BYTES: usize = 8;
 pub(super) struct Header {
     pub(super) kind: Kind,
     pub(super) stamp: Stamp,
-    pub(super) proved_at: DbTime,
+    pub(super) fetched_at: DbTime,
     pub(super) valid_until: Option<DbTime>,
     pub(super) body_check: u64,
     pub(super) parents: Vec<Parent>,
@@ -28,7 +28,7 @@ impl Header {
         Header {
             kind: entry.kind(),
             stamp: entry.stamp,
-            proved_at: entry.proved_at,
+            fetched_at: entry.fetched_at,
             valid_until: entry.valid_until,
             body_check,
             parents: entry.parents.as_slice().to_vec(),
@@ -47,7 +47,7 @@ impl Header {
         bytes.extend(self.stamp.timeline.0.to_be_bytes());
         bytes.extend(self.stamp.version.0.to_be_bytes());
         bytes.extend(self.stamp.position.0.to_be_bytes());
-        bytes.extend(self.proved_at.0.to_be_bytes());
+        bytes.extend(self.fetched_at.0.to_be_bytes());
         bytes.extend(self.valid_until.map_or(0, |until| until.0).to_be_bytes());
         bytes.extend(self.body_check.to_be_bytes());
         bytes.extend(
@@ -76,7 +76,7 @@ impl Header {
             version: Version(reader.u64()?),
             position: Position(reader.u64()?),
         };
-        let proved_at = DbTime(reader.u64()?);
+        let fetched_at = DbTime(reader.u64()?);
         let valid_until = Some(reader.u64()?).filter(|&until| until != 0).map(DbTime);
         let body_check = reader.u64()?;
         let count = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
@@ -98,7 +98,7 @@ impl Header {
             Header {
                 kind,
                 stamp,
-                proved_at,
+                fetched_at,
                 valid_until,
                 body_check,
                 parents,

@@ -6,7 +6,7 @@
 //!  8  timeline    u32 ┐
 //! 12  version     u64 │ the stamp: compared field by field as numbers (`struct.unpack('>I4I4I4I4I4', ...)` from byte 8)
 //! 20  position    u64 ┘
-//! 28  proved_at   u64   milliseconds on the database's clock
+//! 28  fetched_at   u64   milliseconds on the database's clock
 //! 36  valid_until u64   the same, 0 for never
 //! 44  body check  u64   XXH3 of everything after the parents
 //! 52  parents     u32   how many, at most 8
@@ -16,7 +16,7 @@
 //!  …  body              the document, perhaps compressed
 //! ```
 //!
-//! All numbers are big-endian. There are two checks, so that a new proof rewrites the header only ([`restamp`]). Bytes that fail
+//! All numbers are big-endian. There are two checks, so that a revalidation rewrites the header only ([`restamp`]). Bytes that fail
 //! any check are a miss with a reason, never an error and never a panic. A changed layout gets a new format number; golden bytes
 //! of every format lie in `tests/golden/`.
 
@@ -29,7 +29,6 @@ use std::io::Read;
 use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::clock::DbTime;
 use crate::entry::{Body, Encoding, Entry, Kind, Parents};
 use crate::key::Key;
 use crate::lookup::MissReason;
@@ -103,8 +102,8 @@ pub fn decode(bytes: &Bytes, key: &Key, document_bytes_max: usize) -> Result<Ent
     let body = decoded_body(&details, tail.slice(details_len..), document_bytes_max)
         .ok_or(MissReason::Damaged)?;
     let mut entry = match header.kind {
-        Kind::Present => Entry::present(body, header.stamp, header.proved_at),
-        Kind::Absent if body.identity.is_empty() => Entry::absent(header.stamp, header.proved_at),
+        Kind::Present => Entry::present(body, header.stamp, header.fetched_at),
+        Kind::Absent if body.identity.is_empty() => Entry::absent(header.stamp, header.fetched_at),
         Kind::Absent => return Err(MissReason::Damaged),
     };
     entry.valid_until = header.valid_until;
@@ -150,17 +149,13 @@ pub fn stamp(bytes: &[u8]) -> Result<Stamp, MissReason> {
     Header::read(bytes).map(|(header, _)| header.stamp)
 }
 
-/// The same bytes with a new stamp and proof; the details and the body are not touched.
+/// The same bytes with a new stamp; the details and the body are not touched.
 ///
 /// # Errors
 /// Says why the bytes are a miss.
-pub fn restamp(bytes: &[u8], stamp: Stamp, proved_at: DbTime) -> Result<Bytes, MissReason> {
+pub fn restamp(bytes: &[u8], stamp: Stamp) -> Result<Bytes, MissReason> {
     let (header, header_len) = Header::read(bytes)?;
-    let header = Header {
-        stamp,
-        proved_at,
-        ..header
-    };
+    let header = Header { stamp, ..header };
     let mut restamped = BytesMut::with_capacity(bytes.len());
     restamped.extend_from_slice(&header.to_bytes());
     restamped.extend_from_slice(&bytes[header_len..]);

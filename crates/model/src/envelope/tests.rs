@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::DbTime;
 use crate::entry::{FillFacts, Parent};
 use crate::key::{Id, NamespaceName};
 use crate::variant::Variant;
@@ -46,9 +47,9 @@ fn plain(entry: &Entry) -> Entry {
                 identity: entry.body().identity.clone(),
                 zstd: None,
             };
-            Entry::present(body, entry.stamp, entry.proved_at)
+            Entry::present(body, entry.stamp, entry.fetched_at)
         }
-        Kind::Absent => Entry::absent(entry.stamp, entry.proved_at),
+        Kind::Absent => Entry::absent(entry.stamp, entry.fetched_at),
     };
     other.valid_until = entry.valid_until;
     other.parents = entry.parents.clone();
@@ -149,10 +150,13 @@ fn restamping_rewrites_the_header_only() {
         position: Position(999),
         ..entry(b"").stamp
     };
-    let restamped = restamp(&bytes, stamp, DbTime(5)).unwrap();
+    let restamped = restamp(&bytes, stamp).unwrap();
     assert_eq!(super::stamp(&restamped), Ok(stamp));
     let back = decode(&restamped, &key("A-1"), MAX).unwrap();
-    assert_eq!((back.stamp, back.proved_at), (stamp, DbTime(5)));
+    assert_eq!(
+        (back.stamp, back.fetched_at),
+        (stamp, entry(b"").fetched_at)
+    );
     assert_eq!(back.into_body().identity, "{\"id\":1}");
 }
 

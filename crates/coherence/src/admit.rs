@@ -1,0 +1,218 @@
+//! Admission: whether a copy from outside the process may be served.
+
+use hotshelf_model::{DbTime, Entry, Parents, Version};
+
+use crate::knowledge::Knowledge;
+
+/// What admission needs to know of the moment and of the reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The copy. Its key, history, shape and checksums have been checked by the tier that gave it.
+    pub entry: &'a Entry,
+    /// When it is no longer fresh by age.
+    pub expires_at: DbTime,
+    /// The least version that will do.
+    pub floor: Version,
+    /// Whether the change log knows of every change of the copy's namespace.
+    pub tracked: bool,
+}
+
+/// Why a copy cannot be served whatever else is found out about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its TTL has run out, or the moment has come at which the document changes by time alone.
+    Expired,
+    /// A newer version is known.
+    Dead,
+}
+
+/// What admission says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It reflects every change that this node knows of.
+    Fresh,
+    /// It was read before something changed: its version decides.
+    Suspect,
+    /// It has to be fetched again.
+    Refused(Refusal),
+}
+
+impl Admission {
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Admission::Fresh => "fresh",
+            Admission::Suspect => "suspect",
+            Admission::Refused(Refusal::Expired) => "expired",
+            Admission::Refused(Refusal::Dead) => "dead",
+        }
+    }
+}
+
+/// Decides about a copy; `now` is the latest that the database's clock can show.
+///
+/// Why `Fresh` is right: the copy reflects every record at or below its position (they were read in one snapshot), and no record
+/// above the low mark is known; so with `position >= low` nothing that this node knows of is newer.
+pub fn admit(knowledge: &Knowledge, candidate: &Candidate<'_>, now: DbTime) -> Admission {
+    let entry = candidate.entry;
+    if entry.stamp.version < candidate.floor {
+        return Admission::Refused(Refusal::Dead);
+    }
+    if now >= candidate.expires_at || entry.valid_until.is_some_and(|until| now >= until) {
+        return Admission::Refused(Refusal::Expired);
+    }
+    if !candidate.tracked {
+        return Admission::Fresh;
+    }
+    let read_on_this_timeline = entry.stamp.timeline == knowledge.timeline;
+    if read_on_this_timeline && entry.stamp.position >= knowledge.low {
+        return Admission::Fresh;
+    }
+    Admission::Suspect
+}
+
+/// Whether a suspect copy is still what the database has: the same version of the key and of every parent, in one snapshot.
+pub fn unchanged(
+    entry_version: Version,
+    entry_parents: &Parents,
+    version: Version,
+    parents: &Parents,
+) -> bool {
+    entry_version == version && entry_parents == parents
+}
+
+#[cfg(test)]
+mod tests {
+    use hotshelf_model::{
+        Body, Head, Hist, NamespaceName, Parent, Poll, Position, Stamp, Timeline,
+    };
+
+    use super::*;
+
+    fn knowledge(timeline: u32, low: u64) -> Knowledge {
+        let head = Head {
+            hist: Hist(1),
+            timeline: Timeline(timeline),
+            position: Position(low),
+            now: DbTime(0),
+            primary: true,
+        };
+        Knowledge::first(&Poll {
+            head,
+            version_max: Version::NONE,
+            settled: true,
+        })
+    }
+
+    fn entry(timeline: u32, version: u64, position: u64) -> Entry {
+        let stamp = Stamp {
+            timeline: Timeline(timeline),
+            version: Version(version),
+            position: Position(position),
+        };
+        Entry::present(Body::default(), stamp, DbTime(100))
+    }
+
+    fn candidate(entry: &Entry) -> Candidate<'_> {
+        Candidate {
+            entry,
+            expires_at: DbTime(1000),
+            floor: Version::NONE,
+            tracked: true,
+        }
+    }
+
+    #[test]
+    fn only_a_copy_at_or_above_the_low_mark_is_fresh() {
+        let knowledge = knowledge(1, 50);
+        for (position, admission) in [
+            (49, Admission::Suspect),
+            (50, Admission::Fresh),
+            (51, Admission::Fresh),
+        ] {
+            let entry = entry(1, 7, position);
+            assert_eq!(
+                admit(&knowledge, &candidate(&entry), DbTime(200)),
+                admission,
+                "position {position}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_of_another_timeline_is_suspect_wherever_it_was_read() {
+        for timeline in [1, 3] {
+            let entry = entry(timeline, 7, 999);
+            assert_eq!(
+                admit(&knowledge(2, 50), &candidate(&entry), DbTime(200)),
+                Admission::Suspect
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_below_the_floor_is_dead_even_if_it_is_proved() {
+        let entry = entry(1, 7, 50);
+        let candidate = Candidate {
+            floor: Version(8),
+            ..candidate(&entry)
+        };
+        assert_eq!(
+            admit(&knowledge(1, 50), &candidate, DbTime(200)),
+            Admission::Refused(Refusal::Dead)
+        );
+    }
+
+    #[test]
+    fn nothing_is_served_from_the_moment_on_at_which_it_changes() {
+        let mut entry = entry(1, 7, 50);
+        entry.valid_until = Some(DbTime(300));
+        let knowledge = knowledge(1, 50);
+        assert_eq!(
+            admit(&knowledge, &candidate(&entry), DbTime(299)),
+            Admission::Fresh
+        );
+        assert_eq!(
+            admit(&knowledge, &candidate(&entry), DbTime(300)),
+            Admission::Refused(Refusal::Expired)
+        );
+        entry.valid_until = None;
+        assert_eq!(
+            admit(&knowledge, &candidate(&entry), DbTime(1000)),
+            Admission::Refused(Refusal::Expired)
+        );
+    }
+
+    #[test]
+    fn without_a_change_log_only_age_counts() {
+        let entry = entry(0, 7, 0);
+        let candidate = Candidate {
+            tracked: false,
+            ..candidate(&entry)
+        };
+        assert_eq!(
+            admit(&knowledge(2, 50), &candidate, DbTime(999)),
+            Admission::Fresh
+        );
+        assert_eq!(
+            admit(&knowledge(2, 50), &candidate, DbTime(1000)),
+            Admission::Refused(Refusal::Expired)
+        );
+    }
+
+    #[test]
+    fn a_bump_of_a_parent_is_a_change_although_the_version_is_the_same() {
+        let namespace = NamespaceName::new("products").unwrap();
+        let parents =
+            |version| Parents::new(&[Parent::namespace(&namespace, Version(version))]).unwrap();
+        assert!(unchanged(Version(7), &parents(1), Version(7), &parents(1)));
+        assert!(!unchanged(Version(7), &parents(1), Version(7), &parents(2)));
+        assert!(!unchanged(Version(7), &parents(1), Version(8), &parents(1)));
+        assert!(!unchanged(
+            Version(7),
+            &Parents::default(),
+            Version(7),
+            &parents(1)
+        ));
+    }
+}

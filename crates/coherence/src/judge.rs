@@ -1,0 +1,190 @@
+//! Whether a copy that L1 holds may be served: the only part of the protocol on the hot path.
+
+use std::time::Duration;
+
+use hotshelf_model::{Boot, DbTime};
+
+use crate::knowledge::Generation;
+
+/// What L1 knows of a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The generation in which it was admitted.
+    pub generation: Generation,
+    /// The moment before the statement that read it from a primary; zero for a copy from elsewhere.
+    pub as_of: Boot,
+    /// When a refresh is due.
+    pub soft_at: Boot,
+    /// When it is no longer fresh by age.
+    pub hard_at: Boot,
+    /// When the document changes by time alone.
+    pub valid_until: Option<DbTime>,
+    /// Whether the change log knows of every change of its namespace.
+    pub tracked: bool,
+}
+
+/// What the node knows at the moment of a hit.
+#[derive(Clone, Copy, Debug)]
+pub struct HitContext {
+    /// The current generation.
+    pub generation: Generation,
+    /// The moment of the last proof that this node knew every change.
+    pub proof: Boot,
+    /// Now.
+    pub now: Boot,
+    /// The latest that the database's clock can show now.
+    pub db_now: DbTime,
+    /// How long after its last proof a node may still call an answer fresh.
+    pub staleness_bound: Duration,
+}
+
+/// What may be done with a copy in L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Serve it.
+    Fresh,
+    /// Serve it, and refresh it in the background.
+    RefreshDue,
+    /// Serve it labelled: nothing newer is known, but the node's proof is late.
+    Unproven,
+    /// Something has changed since: its version decides.
+    Suspect,
+    /// Its time is over: it has to be fetched again.
+    Expired,
+}
+
+/// Judges a copy in L1.
+#[inline]
+pub fn judge(held: &Held, context: &HitContext) -> Verdict {
+    if held.tracked && held.generation != context.generation {
+        return Verdict::Suspect;
+    }
+    if context.now >= held.hard_at
+        || held
+            .valid_until
+            .is_some_and(|until| context.db_now >= until)
+    {
+        return Verdict::Expired;
+    }
+    if held.tracked && context.now.since(context.proof.max(held.as_of)) > context.staleness_bound {
+        return Verdict::Unproven;
+    }
+    if context.now >= held.soft_at {
+        return Verdict::RefreshDue;
+    }
+    Verdict::Fresh
+}
+
+/// How old a labelled answer must be called: nothing that was committed before `now` minus this is missing from it.
+///
+/// `proved_at` is the last moment at which the copy was proved current.
+pub fn stale_age(held: &Held, proved_at: Boot, context: &HitContext) -> Duration {
+    let since_proof = if held.tracked {
+        context.now.since(proved_at)
+    } else {
+        context.now.since(held.hard_at)
+    };
+    let since_flip = held
+        .valid_until
+        .map_or(Duration::ZERO, |until| context.db_now.since(until));
+    since_proof.max(since_flip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn held() -> Held {
+        Held {
+            generation: Generation(3),
+            as_of: Boot(10 * SECOND),
+            soft_at: Boot(60 * SECOND),
+            hard_at: Boot(100 * SECOND),
+            valid_until: Some(DbTime(90_000)),
+            tracked: true,
+        }
+    }
+
+    fn at(seconds: u64) -> HitContext {
+        HitContext {
+            generation: Generation(3),
+            proof: Boot(seconds * SECOND),
+            now: Boot(seconds * SECOND),
+            db_now: DbTime(seconds * 1000),
+            staleness_bound: Duration::from_secs(2),
+        }
+    }
+
+    #[test]
+    fn a_copy_lives_from_fresh_over_refresh_to_expired() {
+        for (seconds, verdict) in [
+            (20, Verdict::Fresh),
+            (60, Verdict::RefreshDue),
+            (90, Verdict::Expired),
+            (100, Verdict::Expired),
+        ] {
+            assert_eq!(judge(&held(), &at(seconds)), verdict, "after {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_late_proof_makes_the_node_unproven_and_not_the_copy_a_miss() {
+        let late = HitContext {
+            proof: Boot(17 * SECOND),
+            ..at(20)
+        };
+        assert_eq!(judge(&held(), &late), Verdict::Unproven);
+        let just_read = Held {
+            as_of: Boot(19 * SECOND),
+            ..held()
+        };
+        assert_eq!(
+            judge(&just_read, &late),
+            Verdict::Fresh,
+            "a copy read after the proof carries its own"
+        );
+    }
+
+    #[test]
+    fn another_generation_is_suspect_before_anything_else() {
+        let moved = HitContext {
+            generation: Generation(4),
+            ..at(95)
+        };
+        assert_eq!(judge(&held(), &moved), Verdict::Suspect);
+        assert_eq!(
+            judge(
+                &Held {
+                    tracked: false,
+                    valid_until: None,
+                    ..held()
+                },
+                &moved
+            ),
+            Verdict::RefreshDue
+        );
+    }
+
+    #[test]
+    fn the_label_counts_from_the_last_proof_or_from_the_flip_whichever_is_longer() {
+        assert_eq!(
+            stale_age(&held(), Boot(80 * SECOND), &at(85)),
+            Duration::from_secs(5)
+        );
+        assert_eq!(
+            stale_age(&held(), Boot(94 * SECOND), &at(95)),
+            Duration::from_secs(5)
+        );
+        let untracked = Held {
+            tracked: false,
+            valid_until: None,
+            ..held()
+        };
+        assert_eq!(
+            stale_age(&untracked, Boot(0), &at(130)),
+            Duration::from_secs(30)
+        );
+    }
+}

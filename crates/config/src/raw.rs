@@ -1,0 +1,362 @@
+//! What a person may write: every key of hotshelf, declared once with its type, default, range and doc.
+//!
+//! `section!` makes three things of a declaration: the field of the raw type (all fields are optional, unknown ones are refused), the
+//! getter that fills in the default, and the row of [`crate::key::sections`] that the reference, the checks and `config show` read.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Admission, LogFormat};
+use crate::key::{Key, Section, ValueKind, toml_text};
+use crate::secret::{Secret, SecretUrl};
+use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Url, Urls, Variants};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;
+/// The greatest size that any key takes: more than any machine's memory or disk, less than what arithmetic on sizes can bear.
+const SIZE_MAX: u64 = 1 << 46;
+const DAY_S: u64 = 24 * 3600;
+
+const DATABASE_SCHEMES: &[&str] = &["sqlite:", "postgres://", "postgresql://"];
+const REDIS_SCHEMES: &[&str] = &["redis://", "rediss://", "redis+unix://", "unix://"];
+const HTTP_SCHEMES: &[&str] = &["http://", "https://"];
+
+const fn count(min: u64, max: u64) -> ValueKind {
+    Count { min, max }
+}
+
+macro_rules! section {
+    (
+        $(#[doc = $doc:literal])+
+        $raw:ident $section:literal
+        $(
+            $(#[doc = $key_doc:literal])+
+            $name:ident: $type:ty $(= $default:expr)?, $kind:expr $(, unset $unset:literal, example $example:literal)?;
+        )*
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $raw {
+            $(
+                $(#[doc = $key_doc])+
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $name: Option<$type>,
+            )*
+        }
+
+        impl $raw {
+            $( section!(@getter $name $type $(= $default)?); )*
+
+            fn section() -> Section {
+                let keys = vec![$(Key {
+                    section: $section,
+                    name: stringify!($name),
+                    kind: $kind,
+                    default: section!(@default $type $(= $default)?),
+                    unset: section!(@text $($unset)?),
+                    example: section!(@text $($example)?),
+                    doc: concat!($($key_doc),+).trim_ascii(),
+                }),*];
+                Section { name: $section, doc: concat!($($doc),+).trim_ascii(), keys }
+            }
+        }
+    };
+    (@getter $name:ident $type:ty) => {};
+    (@getter $name:ident $type:ty = $default:expr) => {
+        pub(crate) fn $name(&self) -> $type {
+            self.$name.clone().unwrap_or_else(|| $default)
+        }
+    };
+    (@default $type:ty) => { None };
+    (@default $type:ty = $default:expr) => {{
+        let default: $type = $default;
+        Some(toml_text(&default))
+    }};
+    (@text) => { None };
+    (@text $text:literal) => { Some($text) };
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// `[node]`
+    pub node: RawNode,
+    /// `[log]`
+    pub log: RawLog,
+    /// `[http]`
+    pub http: RawHttp,
+    /// `[admin]`
+    pub admin: RawAdmin,
+    /// `[database]`
+    pub database: RawDatabase,
+    /// `[l1]`
+    pub l1: RawL1,
+    /// `[l2]`
+    pub l2: RawL2,
+    /// `[l3]`
+    pub l3: RawL3,
+    /// `[origin]`
+    pub origin: RawOrigin,
+    /// `[coherence]`
+    pub coherence: RawCoherence,
+    /// `[[namespace]]`, repeated; without any there is one, `products`, of kind `catalogue`.
+    pub namespace: Vec<RawNamespace>,
+}
+
+/// Every section, in the order of the reference.
+pub(crate) fn sections() -> Vec<Section> {
+    vec![
+        RawNode::section(),
+        RawLog::section(),
+        RawHttp::section(),
+        RawAdmin::section(),
+        RawDatabase::section(),
+        RawL1::section(),
+        RawL2::section(),
+        RawL3::section(),
+        RawOrigin::section(),
+        RawCoherence::section(),
+        RawNamespace::section(),
+    ]
+}
+
+section! {
+    /// This process.
+    RawNode "node"
+    /// What this node is called in logs and in the entries that it fills.
+    name: String, Text, unset "the machine's host name", example "\"shop-1\"";
+    /// The folder of everything that this node keeps on disk. Relative paths start at the working directory.
+    data_dir: PathBuf = "./data".into(), Path;
+    /// How long requests that have begun may take to end after SIGTERM or Ctrl-C.
+    drain_timeout_s: u64 = 10, count(1, 600);
+}
+
+section! {
+    /// The log on standard error.
+    RawLog "log"
+    /// Which events are logged, as a `tracing` filter such as `warn,hotshelf_engine=debug`.
+    filter: String = "info".into(), Text;
+    /// Text for people, or one JSON object per line.
+    format: LogFormat = LogFormat::Text, Choice(LogFormat::WORDS);
+}
+
+section! {
+    /// The public listener: reads, writes and their limits.
+    RawHttp "http"
+    /// Where the API listens. Port 0 takes a free one.
+    listen: SocketAddr = loopback(7400), Address;
+    /// A Unix socket on which the API listens as well.
+    unix_socket: PathBuf, Path, unset "no Unix socket", example "\"/run/hotshelf/api.sock\"";
+    /// Most connections held open at once; further ones wait to be accepted.
+    connections_max: usize = 10_000, count(1, 1_000_000);
+    /// How long a client may take to send a request's headers.
+    header_timeout_s: u64 = 5, count(1, 300);
+    /// How long a connection may stay open without a request.
+    idle_timeout_s: u64 = 75, count(1, 3600);
+    /// How long one request may take as a whole, its body included.
+    request_timeout_ms: u64 = 5000, count(10, 600_000);
+    /// The longest path with its parameters.
+    url_bytes_max: usize = 8 * KIB, count(256, 64 * KIB as u64);
+    /// The largest request line and headers together. The HTTP implementation needs at least 8192.
+    header_bytes_max: usize = 16 * KIB, count(8 * KIB as u64, MIB as u64);
+    /// The largest body of a request.
+    body_bytes_max: usize = 256 * KIB, count(KIB as u64, 16 * MIB as u64);
+    /// Most ids in one batch.
+    batch_ids_max: usize = 200, count(1, 200);
+    /// The largest answer to a batch; ids beyond it are answered `unavailable`.
+    batch_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, 256 * MIB as u64);
+    /// Documents below this size are sent uncompressed.
+    compression_bytes_min: usize = KIB, count(0, 16 * MIB as u64);
+}
+
+section! {
+    /// The admin listener: health, metrics, operations.
+    RawAdmin "admin"
+    /// Where it listens. Loopback only: this version has no tokens, and whoever reaches this listener is an operator.
+    listen: SocketAddr = loopback(7401), Address;
+}
+
+section! {
+    /// The database: the origin of documents, and the change log.
+    RawDatabase "database"
+    /// Where it is: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
+    url: SecretUrl, Url(DATABASE_SCHEMES), unset "`sqlite:<node.data_dir>/hotshelf.sqlite`", example "\"postgres://hotshelf@127.0.0.1:5432/shop\"";
+    /// Most connections to it.
+    connections_max: u32 = 16, count(1, 1000);
+    /// How long one statement may run.
+    statement_timeout_ms: u64 = 2000, count(10, 60_000);
+    /// How long to wait for a connection.
+    acquire_timeout_ms: u64 = 1000, count(10, 60_000);
+    /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
+    statement_cache_max: usize = 100, count(0, 10_000);
+}
+
+section! {
+    /// The tier in this process's memory.
+    RawL1 "l1"
+    /// The size of all entries together.
+    bytes_max: usize = 256 * MIB, count(MIB as u64, SIZE_MAX);
+    /// The same for entries of absent products, so that a flood of unknown ids evicts nothing else.
+    absent_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, SIZE_MAX);
+}
+
+section! {
+    /// The tier that nodes share: Redis, or Redis Cluster.
+    RawL2 "l2"
+    /// Where Redis is: one URL, or several nodes of a cluster. Empty: there is no L2.
+    urls: Vec<SecretUrl> = Vec::new(), Urls(REDIS_SCHEMES);
+    /// Whether the URLs belong to a Redis Cluster.
+    cluster: bool = false, Bool;
+    /// Connections to each Redis; each carries many requests at once.
+    connections: usize = 4, count(1, 64);
+    /// How long a read may wait for L2 before it goes on to L3 and the origin.
+    deadline_ms: u64 = 50, count(1, 10_000);
+    /// How long a put may take.
+    put_deadline_ms: u64 = 200, count(1, 60_000);
+    /// How long Redis keeps an entry at most.
+    ttl_s: u64 = DAY_S, count(1, 30 * DAY_S);
+    /// Documents below this size are kept uncompressed.
+    compress_bytes_min: usize = KIB, count(0, 64 * MIB as u64);
+    /// The largest stored value; larger ones are not put. Also bounds what is accepted from Redis.
+    value_bytes_max: usize = 2 * MIB, count(KIB as u64, 64 * MIB as u64);
+    /// Most operations waiting for Redis at once; further ones are answered `unavailable`.
+    ops_max: usize = 4096, count(1, 1_000_000);
+    /// How long another node's lease on a fetch holds without being renewed.
+    lease_ttl_ms: u64 = 1000, count(100, 60_000);
+    /// Failures in a row after which L2 is left alone for a while.
+    breaker_failures_max: u32 = 3, count(1, 1000);
+    /// How long it is left alone before one call tries again.
+    breaker_open_ms: u64 = 1000, count(10, 600_000);
+}
+
+section! {
+    /// The tier on this machine's disk: RocksDB.
+    RawL3 "l3"
+    /// Whether there is one.
+    enabled: bool = true, Bool;
+    /// Its folder.
+    path: PathBuf, Path, unset "`<node.data_dir>/l3`", example "\"/var/lib/hotshelf/l3\"";
+    /// The size of all files together; the oldest entries go first.
+    bytes_max: u64 = 16 * GIB as u64, count(64 * MIB as u64, SIZE_MAX);
+    /// How much is collected in memory before it is written out.
+    memtable_bytes: usize = 64 * MIB, count(MIB as u64, 4 * GIB as u64);
+    /// Memory for blocks that were read.
+    block_cache_bytes: usize = 64 * MIB, count(MIB as u64, SIZE_MAX);
+    /// Threads that read and write.
+    threads: usize = 4, count(1, 256);
+    /// Most operations waiting for a thread; further ones are answered `unavailable`.
+    queue_max: usize = 1024, count(1, 1_000_000);
+    /// How long a read may wait for L3 before it goes on to the origin.
+    deadline_ms: u64 = 5, count(1, 10_000);
+    /// How long L3 keeps an entry at most.
+    ttl_s: u64 = DAY_S, count(1, 30 * DAY_S);
+    /// Whether reads go past the operating system's page cache.
+    direct_io: bool = true, Bool;
+    /// Which entries are put: those filled twice within a window, or all.
+    admission: Admission = Admission::SecondHit, Choice(Admission::WORDS);
+    /// Nothing is put while the disk has less free space than this.
+    free_bytes_min: u64 = GIB as u64, count(0, SIZE_MAX);
+    /// Failures in a row after which L3 is left alone for a while.
+    breaker_failures_max: u32 = 3, count(1, 1000);
+    /// How long it is left alone before one call tries again.
+    breaker_open_ms: u64 = 1000, count(10, 600_000);
+}
+
+section! {
+    /// The origin budget: how hard this node may press on where documents come from.
+    RawOrigin "origin"
+    /// Fetches at once that are always allowed, however slow the origin is.
+    concurrency_min: usize = 2, count(1, 10_000);
+    /// Most fetches at once; the limit moves between the two with the origin's latency.
+    concurrency_max: usize = 32, count(1, 10_000);
+    /// Most fills waiting for the budget; further ones are shed.
+    queue_max: usize = 4096, count(1, 1_000_000);
+    /// How long a fill may take, its wait for the budget included.
+    fill_timeout_ms: u64 = 2000, count(10, 600_000);
+    /// Most documents in one fetch.
+    batch_documents_max: usize = 200, count(1, 512);
+    /// What a shed request is told to wait before it comes again.
+    retry_after_ms: u64 = 1000, count(1, 3_600_000);
+    /// The share of the budget that refreshes may take.
+    refresh_share_percent: u8 = 50, count(1, 100);
+    /// The share of the budget that warming may take.
+    warm_share_percent: u8 = 25, count(1, 100);
+}
+
+section! {
+    /// How this node knows that its copies are current.
+    RawCoherence "coherence"
+    /// How often the change log's head is read.
+    poll_interval_ms: u64 = 250, count(10, 60_000);
+    /// How long a copy is served as fresh without a new proof.
+    staleness_bound_ms: u64 = 2000, count(100, 600_000);
+    /// How long a starting node may take to catch up before it calls itself ready all the same.
+    catch_up_timeout_s: u64 = 30, count(1, 3600);
+}
+
+section! {
+    /// A kind of document: where it comes from, its variants, how long its copies live. Repeated; without any, there is one
+    /// namespace `products` of kind `catalogue`.
+    RawNamespace "namespace"
+    /// The first part of every key and of the path `/v1/NAME/ID`: 1 to 32 of `a-z 0-9 _`, a letter first.
+    name: String, Text, unset "required", example "\"products\"";
+    /// Where its documents come from: hotshelf's own tables, an SQL query of yours, or an HTTP service of yours.
+    kind: String, Choice(KINDS), unset "required", example "\"catalogue\"";
+    /// Kind `sql`: the query that gives the documents.
+    sql: String, Text, unset "`sql_file`", example "\"SELECT id, document FROM cards WHERE id = ANY($1)\"";
+    /// Kind `sql`: a file that holds the query. A relative path starts at the configuration file's folder.
+    sql_file: PathBuf, Path, unset "`sql`", example "\"cards.sql\"";
+    /// Kind `sql`: whether every change of its documents is recorded in the change log. If not, only the TTLs bound staleness.
+    tracked: bool = false, Bool;
+    /// Kind `http`: where one document is. `{id}` and the dimensions, such as `{locale}`, are filled in.
+    url: SecretUrl, Url(HTTP_SCHEMES), unset "required for kind `http`", example "\"http://127.0.0.1:8080/cards/{id}?lang={locale}\"";
+    /// Kind `http`: where many documents are. `{ids}` is filled in with ids separated by commas.
+    batch_url: SecretUrl, Url(HTTP_SCHEMES), unset "documents are fetched one by one", example "\"http://127.0.0.1:8080/cards?ids={ids}&lang={locale}\"";
+    /// Kind `http`: the header of an answer that holds the document's version, a number that grows with each change.
+    version_header: String, Text, unset "`version_pointer`", example "\"X-Version\"";
+    /// Kind `http`: where the version is in the document, as a JSON pointer. A batch needs it.
+    version_pointer: String, Text, unset "`version_header`", example "\"/version\"";
+    /// Kind `http`: where the id is in a batch's documents, as a JSON pointer. A batch needs it.
+    id_pointer: String, Text, unset "required with `batch_url`", example "\"/id\"";
+    /// Kind `http`: headers sent with each request. Their values are secret.
+    headers: BTreeMap<String, Secret>, Headers, unset "none", example "{ authorization = \"Bearer TOKEN\" }";
+    /// Kind `http`: how long one request may take.
+    timeout_ms: u64 = 1500, count(10, 600_000);
+    /// Age after which a read starts a refresh in the background.
+    ttl_soft_s: u64 = 300, count(1, 30 * DAY_S);
+    /// Age after which a copy is no longer fresh.
+    ttl_hard_s: u64 = 3600, count(1, 30 * DAY_S);
+    /// The same for an absent product.
+    ttl_absent_s: u64 = 60, count(1, 30 * DAY_S);
+    /// How stale a labelled answer may be while the origin cannot answer.
+    stale_cap_s: u64 = 3600, count(0, DAY_S);
+    /// Each copy's TTLs are shortened by a random share of up to this much, so that copies filled together do not expire together.
+    jitter_percent: u8 = 10, count(0, 50);
+    /// The largest document that is accepted from the origin.
+    document_bytes_max: usize = MIB, count(KIB as u64, 16 * MIB as u64);
+    /// The dimensions of its documents with their allowed values; the first value is the default.
+    variants: Vec<RawDimension>, Variants, unset "no dimensions", example "[{ name = \"locale\", values = [\"en\", \"de\"] }]";
+}
+
+/// The kinds of a namespace.
+pub(crate) const KINDS: &[&str] = &["catalogue", "sql", "http"];
+
+/// One dimension of a namespace's documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDimension {
+    /// Its name, as it stands in a URL's parameters.
+    pub name: String,
+    /// The allowed values; the first is the default.
+    pub values: Vec<String>,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

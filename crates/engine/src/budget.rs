@@ -1,0 +1,290 @@
+//! The origin budget: how many fetches are under way at once, over all keys, in three classes.
+//!
+//! The limit adapts to the origin's latency by additive increase and multiplicative decrease (Chiu and Jain, 1989): it grows while it
+//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or fail. An urgent class goes
+//! first; the others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshelf_model::{Boot, Clock};
+use hotshelf_telemetry::{Counter, Gauge, metric};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::settings::{BudgetSettings, Class};
+
+/// The limit moves at most once in this time.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Answers slower than the usual latency by this factor shrink the limit.
+const SLOWER: f64 = 2.0;
+/// Differences below this are noise.
+const NOISE: Duration = Duration::from_millis(5);
+const SHRINK: f64 = 0.9;
+const SHRINK_ON_FAILURE: f64 = 0.7;
+/// The usual latency follows slower answers by this share per window, so that a lasting change is accepted.
+const DRIFT: f64 = 0.02;
+
+/// Why a fetch is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shed;
+
+#[derive(Debug)]
+struct State {
+    limit: f64,
+    in_use: [usize; 3],
+    queues: [VecDeque<oneshot::Sender<Permit>>; 3],
+    usual_latency: Option<f64>,
+    window: Window,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    ends: Boot,
+    answers: u32,
+    latency_sum: f64,
+    failures: u32,
+    saturated: bool,
+}
+
+#[derive(Debug)]
+struct Gauges {
+    limit: Gauge,
+    in_use: Gauge,
+    queue: [Gauge; 3],
+    shed: [Counter; 3],
+}
+
+#[derive(Debug)]
+pub(crate) struct Budget {
+    settings: BudgetSettings,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    gauges: Gauges,
+}
+
+/// The right to make one fetch. Dropping it gives the right to the next in the queue.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    budget: Option<Arc<Budget>>,
+    class: Class,
+}
+
+impl Permit {
+    /// Tells the budget how the fetch went.
+    pub(crate) fn finish(self, latency: Duration, succeeded: bool) {
+        if let Some(budget) = &self.budget {
+            budget.observe(latency, succeeded);
+        }
+    }
+
+    /// Takes the right out without passing it on.
+    fn defuse(mut self) {
+        self.budget = None;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(budget) = self.budget.take() {
+            budget.release(self.class);
+        }
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(settings: BudgetSettings, clock: Arc<dyn Clock>) -> Arc<Self> {
+        assert!(
+            settings.concurrency_min >= 1 && settings.concurrency_min <= settings.concurrency_max
+        );
+        let start = settings
+            .concurrency_max
+            .div_ceil(2)
+            .max(settings.concurrency_min);
+        let by_class = |class: Class| [("class", class.as_str())];
+        let gauges = Gauges {
+            limit: metric::BUDGET_LIMIT.gauge(&[]),
+            in_use: metric::BUDGET_IN_USE.gauge(&[]),
+            queue: Class::ALL.map(|class| metric::BUDGET_QUEUE.gauge(&by_class(class))),
+            shed: Class::ALL.map(|class| metric::BUDGET_SHED.counter(&by_class(class))),
+        };
+        let state = State {
+            limit: to_f64(start),
+            in_use: [0; 3],
+            queues: Default::default(),
+            usual_latency: None,
+            window: Window::default(),
+        };
+        gauges.limit.set(to_f64(start));
+        Arc::new(Budget {
+            settings,
+            clock,
+            state: Mutex::new(state),
+            gauges,
+        })
+    }
+
+    /// Waits for a permit. Cancel safe: a permit that arrives after the caller has gone passes on.
+    ///
+    /// # Errors
+    /// `Shed` when the queue is full or `patience` runs out.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        class: Class,
+        patience: Duration,
+    ) -> Result<Permit, Shed> {
+        let receiver = match self.try_acquire(class) {
+            Ok(permit) => return Ok(permit),
+            Err(None) => return Err(self.shed(class)),
+            Err(Some(receiver)) => receiver,
+        };
+        match tokio::time::timeout(patience, receiver).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(self.shed(class)),
+        }
+    }
+
+    fn shed(&self, class: Class) -> Shed {
+        self.gauges.shed[class.index()].increment(1);
+        Shed
+    }
+
+    fn try_acquire(
+        self: &Arc<Self>,
+        class: Class,
+    ) -> Result<Permit, Option<oneshot::Receiver<Permit>>> {
+        let mut state = self.state.lock();
+        if state.queues[class.index()].is_empty() && self.has_room(&state, class) {
+            state.in_use[class.index()] += 1;
+            self.show(&state);
+            return Ok(Permit {
+                budget: Some(Arc::clone(self)),
+                class,
+            });
+        }
+        state.window.saturated = true;
+        for queue in &mut state.queues {
+            while queue.front().is_some_and(oneshot::Sender::is_closed) {
+                queue.pop_front();
+            }
+        }
+        if state.queues.iter().map(VecDeque::len).sum::<usize>() >= self.settings.queue_max {
+            return Err(None);
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.queues[class.index()].push_back(sender);
+        self.show(&state);
+        Err(Some(receiver))
+    }
+
+    fn has_room(&self, state: &State, class: Class) -> bool {
+        let limit = whole(state.limit);
+        let used: usize = state.in_use.iter().sum();
+        let share = match class {
+            Class::Interactive => limit,
+            Class::Refresh => share(limit, self.settings.refresh_share_percent),
+            Class::Warm => share(limit, self.settings.warm_share_percent),
+        };
+        used < limit && state.in_use[class.index()] < share
+    }
+
+    fn release(self: &Arc<Self>, class: Class) {
+        let mut state = self.state.lock();
+        state.in_use[class.index()] = state.in_use[class.index()].saturating_sub(1);
+        self.hand_out(&mut state);
+        self.show(&state);
+    }
+
+    fn hand_out(self: &Arc<Self>, state: &mut State) {
+        for class in Class::ALL {
+            while self.has_room(state, class) {
+                let Some(waiter) = state.queues[class.index()].pop_front() else {
+                    break;
+                };
+                let permit = Permit {
+                    budget: Some(Arc::clone(self)),
+                    class,
+                };
+                match waiter.send(permit) {
+                    Ok(()) => state.in_use[class.index()] += 1,
+                    // The waiter has gone; its permit was never counted, and its drop would take the lock held here.
+                    Err(permit) => permit.defuse(),
+                }
+            }
+        }
+    }
+
+    fn observe(self: &Arc<Self>, latency: Duration, succeeded: bool) {
+        let now = self.clock.now();
+        let mut state = self.state.lock();
+        state.window.answers += 1;
+        state.window.latency_sum += latency.as_secs_f64();
+        state.window.failures += u32::from(!succeeded);
+        if now < state.window.ends {
+            return;
+        }
+        let window = std::mem::replace(
+            &mut state.window,
+            Window {
+                ends: now.plus(WINDOW),
+                ..Window::default()
+            },
+        );
+        let mean = window.latency_sum / f64::from(window.answers);
+        let usual = state.usual_latency.unwrap_or(mean);
+        let slow = mean > usual * SLOWER + NOISE.as_secs_f64();
+        let limit = match (window.failures > 0, slow, window.saturated) {
+            (true, ..) => state.limit * SHRINK_ON_FAILURE,
+            (false, true, _) => state.limit * SHRINK,
+            (false, false, true) => state.limit + 1.0,
+            (false, false, false) => state.limit,
+        };
+        if window.failures == 0 {
+            state.usual_latency = Some(if mean < usual {
+                mean
+            } else {
+                usual + (mean - usual) * DRIFT
+            });
+        }
+        state.limit = limit.clamp(
+            to_f64(self.settings.concurrency_min),
+            to_f64(self.settings.concurrency_max),
+        );
+        self.hand_out(&mut state);
+        self.show(&state);
+    }
+
+    fn show(&self, state: &State) {
+        self.gauges.limit.set(state.limit);
+        self.gauges.in_use.set(to_f64(state.in_use.iter().sum()));
+        for class in Class::ALL {
+            self.gauges.queue[class.index()].set(to_f64(state.queues[class.index()].len()));
+        }
+    }
+
+    #[cfg(test)]
+    fn limit(&self) -> usize {
+        whole(self.state.lock().limit)
+    }
+}
+
+fn share(limit: usize, percent: u8) -> usize {
+    (limit * usize::from(percent) / 100).max(1)
+}
+
+fn to_f64(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the limit is clamped to the settings' range"
+)]
+fn whole(limit: f64) -> usize {
+    limit as usize
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use hotshelf_testkit::fakes::ManualClock;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn budget(concurrency_max: usize, queue_max: usize) -> (Arc<Budget>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::default());
+    let settings = BudgetSettings {
+        concurrency_min: 1,
+        concurrency_max,
+        queue_max,
+        ..BudgetSettings::default()
+    };
+    (
+        Budget::new(settings, Arc::clone(&clock) as Arc<dyn Clock>),
+        clock,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_permits_are_out_than_the_limit() {
+    let (budget, _) = budget(4, 100);
+    let limit = budget.limit();
+    let mut permits = Vec::new();
+    for _ in 0..limit {
+        permits.push(budget.acquire(Class::Interactive, PATIENCE).await.unwrap());
+    }
+    let refused = budget
+        .acquire(Class::Interactive, Duration::from_millis(10))
+        .await;
+    assert_eq!(refused.err(), Some(Shed));
+    permits.pop();
+    budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_sheds_at_once() {
+    let (budget, _) = budget(1, 1);
+    let _held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+    let waiting = tokio::spawn({
+        let budget = Arc::clone(&budget);
+        async move { budget.acquire(Class::Interactive, PATIENCE).await.is_ok() }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(
+        budget.acquire(Class::Interactive, PATIENCE).await.err(),
+        Some(Shed)
+    );
+    drop(_held);
+    assert!(waiting.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interactive_fetch_goes_before_a_refresh_that_waited_longer() {
+    let (budget, _) = budget(1, 10);
+    let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+    let (order, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    for class in [Class::Warm, Class::Refresh, Class::Interactive] {
+        let (budget, order) = (Arc::clone(&budget), order.clone());
+        tokio::spawn(async move {
+            let _permit = budget.acquire(class, PATIENCE).await.unwrap();
+            order.send(class).unwrap();
+        });
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let order = [
+        seen.recv().await.unwrap(),
+        seen.recv().await.unwrap(),
+        seen.recv().await.unwrap(),
+    ];
+    assert_eq!(order, Class::ALL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_goes_away_loses_no_permit() {
+    let (budget, _) = budget(1, 10);
+    let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+    let gone = tokio::spawn({
+        let budget = Arc::clone(&budget);
+        async move { budget.acquire(Class::Interactive, PATIENCE).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    drop(held);
+    budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshes_leave_room_for_readers() {
+    let (budget, _) = budget(8, 10);
+    let limit = budget.limit();
+    let mut refreshes = Vec::new();
+    while let Ok(permit) = budget
+        .acquire(Class::Refresh, Duration::from_millis(1))
+        .await
+    {
+        refreshes.push(permit);
+    }
+    assert_eq!(refreshes.len(), limit / 2);
+    budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_grows_while_it_is_used_and_shrinks_when_the_origin_slows_or_fails() {
+    let (budget, clock) = budget(16, 100);
+    let start = budget.limit();
+    let run = async |latency_ms: u64, succeeded: bool| {
+        clock.advance(WINDOW);
+        budget.state.lock().window.saturated = true;
+        let permit = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+        permit.finish(Duration::from_millis(latency_ms), succeeded);
+    };
+    for _ in 0..20 {
+        run(10, true).await;
+    }
+    assert_eq!(budget.limit(), 16);
+    run(100, true).await;
+    assert!(budget.limit() < 16);
+    for _ in 0..60 {
+        run(10, false).await;
+    }
+    assert_eq!(budget.limit(), 1);
+    assert!(start > 1);
+}

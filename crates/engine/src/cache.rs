@@ -1,0 +1,356 @@
+//! The public face of the engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshelf_model::{
+    BootClock, ChangeLog, Clock, Error, ErrorKind, Key, Leases, Namespace, Position, Tier,
+    VersionToken,
+};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use crate::answer::Answer;
+use crate::budget::Budget;
+use crate::counters::Counters;
+use crate::fetch::Fetcher;
+use crate::flight::Flights;
+use crate::follow::Follower;
+use crate::l1::L1;
+use crate::revalidate::Revalidator;
+use crate::settings::{Class, EngineSettings};
+
+/// How often sizes are published.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// How long the caller waits.
+    pub deadline: Duration,
+    /// Answer with this version or a newer one.
+    pub min_version: Option<VersionToken>,
+    /// How urgent it is.
+    pub class: Class,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions {
+            deadline: Duration::from_secs(5),
+            min_version: None,
+            class: Class::Interactive,
+        }
+    }
+}
+
+/// The state of the engine, for people and health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// The change log's head at the last poll; `None` before the first.
+    pub position: Option<Position>,
+    /// Time since this node last proved that it knows every change; `None` before the first proof.
+    pub proof_age: Option<Duration>,
+}
+
+/// One namespace with its way to the origin.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) revalidator: Arc<Revalidator>,
+}
+
+/// Everything that reads share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) settings: EngineSettings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) follower: Arc<Follower>,
+    pub(crate) l1: L1,
+    pub(crate) l2: Option<Arc<dyn Tier>>,
+    pub(crate) l3: Option<Arc<dyn Tier>>,
+    pub(crate) leases: Option<Arc<dyn Leases>>,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) counters: Counters,
+    pub(crate) refreshes: Arc<Semaphore>,
+    pub(crate) write_backs: Arc<Semaphore>,
+    pub(crate) runtime: Handle,
+    sources: HashMap<Box<str>, Arc<Source>>,
+}
+
+impl Engine {
+    pub(crate) fn source(&self, key: &Key) -> Result<&Arc<Source>, Error> {
+        self.sources.get(key.namespace()).ok_or_else(|| {
+            Error::new(
+                ErrorKind::UnknownNamespace,
+                format!("there is no namespace `{}`", key.namespace()),
+            )
+        })
+    }
+
+    fn publish_sizes(&self) {
+        for (at, (entries, bytes)) in self.l1.usage().into_iter().enumerate() {
+            self.counters.entries[at].set(gauge(entries));
+            self.counters.bytes[at].set(gauge(bytes));
+        }
+        for tier in [&self.l2, &self.l3].into_iter().flatten() {
+            let status = tier.status();
+            let label = [("tier", tier.name().as_str())];
+            if let Some(entries) = status.entries {
+                hotshelf_telemetry::metric::ENTRIES
+                    .gauge(&label)
+                    .set(gauge(entries));
+            }
+            if let Some(bytes) = status.bytes {
+                hotshelf_telemetry::metric::BYTES
+                    .gauge(&label)
+                    .set(gauge(bytes));
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge needs no more than 53 bits"
+)]
+fn gauge(count: u64) -> f64 {
+    count as f64
+}
+
+/// Ends the background tasks when the last clone of the cache is gone.
+#[derive(Debug)]
+struct Tasks(Vec<AbortHandle>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// A cache over an origin: reads pass through L1, L2 and L3 before the origin is asked. Cheap to clone.
+///
+/// Every answer is either fresh, that is proved current within the staleness bound, or labelled stale. A tier that fails makes
+/// reads slower; it never makes them wrong, and a read fails only when no tier and not the origin has an answer.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    engine: Arc<Engine>,
+    _tasks: Arc<Tasks>,
+}
+
+impl Cache {
+    /// Starts to describe a cache whose changes are recorded in `log`.
+    pub fn builder(log: Arc<dyn ChangeLog>) -> Builder {
+        Builder {
+            settings: EngineSettings::default(),
+            clock: Arc::new(BootClock),
+            log,
+            l2: None,
+            l3: None,
+            leases: None,
+            sources: Vec::new(),
+        }
+    }
+
+    /// A namespace by name.
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.engine
+            .sources
+            .get(name)
+            .map(|source| &source.namespace)
+    }
+
+    /// Every namespace, in no order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.engine.sources.values().map(|source| &source.namespace)
+    }
+
+    /// The answer that L1 can give now, without waiting; `None` when only [`Cache::get`] can tell.
+    #[inline]
+    pub fn try_get(&self, key: &Key) -> Option<Answer> {
+        self.engine.try_get(key)
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// `UnknownNamespace`; `OriginFailed`, `OriginTimeout` and `Shed` when no tier holds a copy that may be served;
+    /// `VersionUnknown` and `VersionTimeout` for a [`ReadOptions::min_version`] that cannot be met.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the answer only: the fill goes on and its result is kept.
+    pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
+        if options.min_version.is_none()
+            && let Some(answer) = self.engine.try_get(key)
+        {
+            return Ok(answer);
+        }
+        self.engine.read(key, options).await
+    }
+
+    /// Reads many documents, in one pass per tier; answers come in the order of the keys, and repeated keys are read once.
+    ///
+    /// # Errors
+    /// For each key by itself, as [`Cache::get`].
+    ///
+    /// # Cancel safety
+    /// As [`Cache::get`].
+    pub async fn get_many(&self, keys: &[Key], options: ReadOptions) -> Vec<Result<Answer, Error>> {
+        self.engine.read_many(keys, options).await
+    }
+
+    /// Whether the node has caught up with the change log once, or has waited for that as long as configured. Never false again.
+    pub fn is_ready(&self) -> bool {
+        let follower = &self.engine.follower;
+        follower.is_proved_once() || follower.has_waited(self.engine.settings.catch_up_timeout)
+    }
+
+    /// The engine's state.
+    pub fn status(&self) -> EngineStatus {
+        let follower = &self.engine.follower;
+        let context = follower.context();
+        EngineStatus {
+            position: follower.knowledge().map(|knowledge| knowledge.low),
+            proof_age: follower
+                .is_proved_once()
+                .then(|| context.now.since(context.proof)),
+        }
+    }
+
+    /// Removes a key from L1 of this process only.
+    pub fn remove_from_l1(&self, key: &Key) {
+        self.engine.l1.remove(key);
+    }
+}
+
+/// Describes a cache.
+#[derive(Debug)]
+pub struct Builder {
+    settings: EngineSettings,
+    clock: Arc<dyn Clock>,
+    log: Arc<dyn ChangeLog>,
+    l2: Option<Arc<dyn Tier>>,
+    l3: Option<Arc<dyn Tier>>,
+    leases: Option<Arc<dyn Leases>>,
+    sources: Vec<(Arc<Namespace>, Arc<dyn hotshelf_model::Origin>)>,
+}
+
+impl Builder {
+    /// What the operator decided.
+    #[must_use]
+    pub fn settings(self, settings: EngineSettings) -> Self {
+        Builder { settings, ..self }
+    }
+
+    /// Another clock, for tests.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Builder { clock, ..self }
+    }
+
+    /// The tier that the nodes share.
+    #[must_use]
+    pub fn l2(self, tier: Arc<dyn Tier>) -> Self {
+        Builder {
+            l2: Some(tier),
+            ..self
+        }
+    }
+
+    /// The tier on this machine's disk.
+    #[must_use]
+    pub fn l3(self, tier: Arc<dyn Tier>) -> Self {
+        Builder {
+            l3: Some(tier),
+            ..self
+        }
+    }
+
+    /// Leases across nodes; of use only with an L2 that the same nodes share.
+    #[must_use]
+    pub fn leases(self, leases: Arc<dyn Leases>) -> Self {
+        Builder {
+            leases: Some(leases),
+            ..self
+        }
+    }
+
+    /// A namespace and the origin of its documents.
+    #[must_use]
+    pub fn namespace(
+        mut self,
+        namespace: Namespace,
+        origin: Arc<dyn hotshelf_model::Origin>,
+    ) -> Self {
+        self.sources.push((Arc::new(namespace), origin));
+        self
+    }
+
+    /// Starts the cache: from now on it follows the change log.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self) -> Cache {
+        let (settings, clock) = (self.settings, self.clock);
+        let runtime = Handle::current();
+        let follower = Follower::new(self.log, Arc::clone(&clock), &settings);
+        let budget = Budget::new(settings.budget, Arc::clone(&clock));
+        let documents_max = settings.budget.documents_per_fetch_max.max(1);
+        let sources = self.sources.into_iter().map(|(namespace, origin)| {
+            let (name, clock) = (namespace.name.clone(), Arc::clone(&clock));
+            let fetcher = Fetcher::new(
+                Arc::clone(&origin),
+                Arc::clone(&budget),
+                Arc::clone(&clock),
+                documents_max,
+            );
+            let revalidator = Revalidator::new(origin, name.clone(), clock, settings.fill_timeout);
+            (
+                name.as_str().into(),
+                Arc::new(Source {
+                    namespace,
+                    fetcher,
+                    revalidator,
+                }),
+            )
+        });
+        let engine = Arc::new(Engine {
+            sources: sources.collect(),
+            l1: L1::new(settings.l1_bytes_max, settings.absent_bytes_max),
+            l2: self.l2,
+            l3: self.l3,
+            leases: self.leases,
+            flights: Flights::new(settings.flights_max),
+            counters: Counters::new(),
+            refreshes: Arc::new(Semaphore::new(settings.refreshes_max)),
+            write_backs: Arc::new(Semaphore::new(settings.write_backs_max)),
+            follower: Arc::clone(&follower),
+            clock,
+            settings,
+            runtime: runtime.clone(),
+        });
+        let following = runtime.spawn(follower.run()).abort_handle();
+        let publishing = runtime
+            .spawn(publish(Arc::downgrade(&engine)))
+            .abort_handle();
+        Cache {
+            engine,
+            _tasks: Arc::new(Tasks(vec![following, publishing])),
+        }
+    }
+}
+
+async fn publish(engine: std::sync::Weak<Engine>) {
+    loop {
+        tokio::time::sleep(GAUGE_INTERVAL).await;
+        let Some(engine) = engine.upgrade() else {
+            return;
+        };
+        engine.publish_sizes();
+    }
+}

@@ -1,0 +1,269 @@
+//! Fetches from the origins: fills that wait for the budget at the same time share statements.
+//!
+//! Each wanted document is put on its group's list (a namespace, a variant and a class), and a runner queues for a permit. A
+//! runner that gets one takes as many documents off the list as fit in a statement, whoever wanted them; a runner that finds the
+//! list empty is done. So an idle origin gets one statement per fill at once, and a slow one gets few large statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshelf_model::{
+    Boot, Clock, DbTime, Error, ErrorKind, FetchRequest, FetchedDocument, Head, Id, Namespace,
+    NamespaceName, Origin, Parents, Variant,
+};
+use hotshelf_telemetry::{Counter, Histogram, metric};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::budget::Budget;
+use crate::settings::Class;
+
+/// One document as fetched.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) document: FetchedDocument,
+    /// `None` from an origin that has no change log.
+    pub(crate) head: Option<Head>,
+    pub(crate) parents: Parents,
+    /// The moment before the statement was sent.
+    pub(crate) as_of: Boot,
+    pub(crate) took: Duration,
+}
+
+pub(crate) type FetchOutcome = Result<Fetched, Error>;
+
+/// Documents that may share a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Group {
+    pub(crate) namespace: NamespaceName,
+    pub(crate) variant: Variant,
+    pub(crate) class: Class,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    id: Id,
+    sender: oneshot::Sender<FetchOutcome>,
+}
+
+#[derive(Debug)]
+struct FetchCounters {
+    ok: [Counter; 3],
+    failed: [Counter; 3],
+    timeout: [Counter; 3],
+    documents: [Counter; 3],
+    seconds: Histogram,
+}
+
+/// Sends fetches to one origin. All fetchers of a process share one budget.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    origin: Arc<dyn Origin>,
+    budget: Arc<Budget>,
+    clock: Arc<dyn Clock>,
+    documents_max: usize,
+    wanted: Mutex<HashMap<Group, Vec<Wanted>>>,
+    counters: FetchCounters,
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        origin: Arc<dyn Origin>,
+        budget: Arc<Budget>,
+        clock: Arc<dyn Clock>,
+        documents_max: usize,
+    ) -> Arc<Self> {
+        let fetches = |outcome: &'static str| {
+            Class::ALL.map(|class| {
+                metric::FETCHES.counter(&[("class", class.as_str()), ("outcome", outcome)])
+            })
+        };
+        let counters = FetchCounters {
+            ok: fetches("ok"),
+            failed: fetches("failed"),
+            timeout: fetches("timeout"),
+            documents: Class::ALL
+                .map(|class| metric::FETCHED_DOCUMENTS.counter(&[("class", class.as_str())])),
+            seconds: metric::LOOKUP_SECONDS.histogram(&[("tier", "origin")]),
+        };
+        let wanted = Mutex::new(HashMap::new());
+        Arc::new(Fetcher {
+            origin,
+            budget,
+            clock,
+            documents_max,
+            wanted,
+            counters,
+        })
+    }
+
+    /// Asks for documents; each outcome comes on its own channel, within `patience` or a little later.
+    pub(crate) fn fetch(
+        self: &Arc<Self>,
+        group: &Group,
+        ids: &[Id],
+        as_of: Option<DbTime>,
+        patience: Duration,
+    ) -> Vec<oneshot::Receiver<FetchOutcome>> {
+        let mut receivers = Vec::with_capacity(ids.len());
+        {
+            let mut wanted = self.wanted.lock();
+            let list = wanted.entry(group.clone()).or_default();
+            for id in ids {
+                let (sender, receiver) = oneshot::channel();
+                list.push(Wanted {
+                    id: id.clone(),
+                    sender,
+                });
+                receivers.push(receiver);
+            }
+        }
+        for _ in 0..ids.len().div_ceil(self.documents_max) {
+            tokio::spawn(Arc::clone(self).run(group.clone(), as_of, patience));
+        }
+        receivers
+    }
+
+    /// There are as many runners as full statements could be needed, so each list is emptied, by answers or by refusals.
+    async fn run(self: Arc<Self>, group: Group, as_of: Option<DbTime>, patience: Duration) {
+        let started = self.clock.now();
+        let permit = self.budget.acquire(group.class, patience).await;
+        let batch = self.take(&group);
+        if batch.is_empty() {
+            return;
+        }
+        let Ok(permit) = permit else {
+            refuse(
+                batch,
+                &Error::new(ErrorKind::Shed, "the origin budget has no room"),
+            );
+            return;
+        };
+        let as_of_boot = self.clock.now();
+        let left = patience.saturating_sub(as_of_boot.since(started));
+        let outcome = tokio::time::timeout(left, self.ask(&group, &batch, as_of)).await;
+        let took = self.clock.now().since(as_of_boot);
+        self.counters.seconds.record(took.as_secs_f64());
+        let index = group.class.index();
+        let failure = match outcome {
+            Ok(Ok(fetch)) => {
+                permit.finish(took, true);
+                self.counters.ok[index].increment(1);
+                hand_over(batch, fetch, as_of_boot, took);
+                return;
+            }
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(
+                ErrorKind::OriginTimeout,
+                format!("fetching from namespace {}", group.namespace),
+            ),
+        };
+        permit.finish(took, false);
+        let timed_out = failure.kind() == ErrorKind::OriginTimeout;
+        let counters = if timed_out {
+            &self.counters.timeout
+        } else {
+            &self.counters.failed
+        };
+        counters[index].increment(1);
+        tracing::debug!(namespace = %group.namespace, error = ?failure, "a fetch failed");
+        refuse(batch, &failure);
+    }
+
+    async fn ask(
+        &self,
+        group: &Group,
+        batch: &Batch,
+        as_of: Option<DbTime>,
+    ) -> Result<hotshelf_model::Fetch, Error> {
+        self.counters.documents[group.class.index()].increment(batch.ids.len() as u64);
+        let request = FetchRequest {
+            namespace: &group.namespace,
+            variant: &group.variant,
+            ids: &batch.ids,
+            as_of,
+        };
+        let fetch = self.origin.fetch_many(request).await?;
+        if fetch.documents.len() == batch.ids.len() {
+            return Ok(fetch);
+        }
+        let answers = fetch.documents.len();
+        let context = format!(
+            "{answers} answers for {} ids of namespace {}",
+            batch.ids.len(),
+            group.namespace
+        );
+        Err(Error::new(ErrorKind::OriginFailed, context))
+    }
+
+    fn take(&self, group: &Group) -> Batch {
+        let mut wanted = self.wanted.lock();
+        let mut batch = Batch::default();
+        let Some(list) = wanted.get_mut(group) else {
+            return batch;
+        };
+        let mut index = HashMap::new();
+        let count = list.len().min(self.documents_max);
+        for Wanted { id, sender } in list.drain(..count) {
+            let at = *index.entry(id.clone()).or_insert(batch.ids.len());
+            if at == batch.ids.len() {
+                batch.ids.push(id);
+                batch.senders.push(Vec::with_capacity(1));
+            }
+            batch.senders[at].push(sender);
+        }
+        if list.is_empty() {
+            wanted.remove(group);
+        }
+        batch
+    }
+
+    /// The group of a namespace's fetches.
+    pub(crate) fn group(namespace: &Namespace, variant: &Variant, class: Class) -> Group {
+        Group {
+            namespace: namespace.name.clone(),
+            variant: variant.clone(),
+            class,
+        }
+    }
+}
+
+/// Distinct ids, each with everyone who wants it.
+#[derive(Debug, Default)]
+struct Batch {
+    ids: Vec<Id>,
+    senders: Vec<Vec<oneshot::Sender<FetchOutcome>>>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+fn send(senders: Vec<oneshot::Sender<FetchOutcome>>, outcome: &FetchOutcome) {
+    for sender in senders {
+        // Who no longer listens has landed its flight another way.
+        let _: Result<(), _> = sender.send(outcome.clone());
+    }
+}
+
+fn hand_over(batch: Batch, fetch: hotshelf_model::Fetch, as_of: Boot, took: Duration) {
+    for (senders, document) in batch.senders.into_iter().zip(fetch.documents) {
+        let outcome = document.map(|document| Fetched {
+            document,
+            head: fetch.head,
+            parents: fetch.parents.clone(),
+            as_of,
+            took,
+        });
+        send(senders, &outcome);
+    }
+}
+
+fn refuse(batch: Batch, error: &Error) {
+    for senders in batch.senders {
+        send(senders, &Err(error.clone()));
+    }
+}

@@ -1,0 +1,287 @@
+//! The part of a fill that asks L2 and L3.
+
+use std::sync::Arc;
+
+use futures_util::future::{Either, select};
+use hotshelf_coherence::{Admission, Knowledge};
+use hotshelf_model::{Boot, Entry, Lookup, Tier, TierKey, TierName, UnavailableReason};
+
+use super::{Fill, Pending};
+use crate::revalidate::CheckOutcome;
+use crate::write_back::Put;
+
+/// A copy whose version has to be asked for.
+struct Suspect {
+    pending: Pending,
+    entry: Entry,
+    tier: TierName,
+}
+
+/// What one look at the tiers gathers.
+#[derive(Default)]
+struct Found {
+    suspects: Vec<Suspect>,
+    puts: Vec<Put>,
+}
+
+impl Fill {
+    /// Asks L2 and L3, and revalidates what is suspect there.
+    pub(super) async fn look_up(&self, pending: Vec<Pending>) -> Vec<Pending> {
+        let Some(knowledge) = self.engine.follower.knowledge() else {
+            return pending;
+        };
+        if pending.is_empty() {
+            return pending;
+        }
+        let mut found = Found::default();
+        let mut open = self.ask_tiers(&knowledge, pending, &mut found).await;
+        open.extend(self.revalidate_found(&knowledge, &mut found).await);
+        self.write_back(found.puts);
+        open
+    }
+
+    /// Asks L2 alone, for copies that another node is fetching.
+    pub(super) async fn look_up_l2(&self, pending: Vec<Pending>) -> Vec<Pending> {
+        let (Some(knowledge), Some(l2)) = (self.engine.follower.knowledge(), &self.engine.l2)
+        else {
+            return pending;
+        };
+        let mut found = Found::default();
+        let mut open = self.ask_one(l2, &knowledge, pending, &mut found).await;
+        open.extend(self.revalidate_found(&knowledge, &mut found).await);
+        self.write_back(found.puts);
+        open
+    }
+
+    async fn ask_tiers(
+        &self,
+        knowledge: &Knowledge,
+        pending: Vec<Pending>,
+        found: &mut Found,
+    ) -> Vec<Pending> {
+        let engine = &self.engine;
+        let l3 = engine.l3.as_ref().filter(|_| !self.is_refresh());
+        let Some(l2) = &engine.l2 else {
+            return match l3 {
+                Some(l3) => self.ask_one(l3, knowledge, pending, found).await,
+                None => pending,
+            };
+        };
+        let Some(l3) = l3 else {
+            return self.ask_one(l2, knowledge, pending, found).await;
+        };
+        let keys = self.keys(knowledge, &pending);
+        let asked_l2 = Box::pin(self.ask(l2, &keys));
+        let hedge = Box::pin(tokio::time::sleep(engine.settings.hedge_after));
+        match select(asked_l2, hedge).await {
+            Either::Left((lookups, _)) => {
+                let open = self.take(lookups, pending, TierName::L2, knowledge, found);
+                self.ask_one(l3, knowledge, open, found).await
+            }
+            Either::Right(((), asked_l2)) => {
+                let asked_l3 = Box::pin(self.ask(l3, &keys));
+                match select(asked_l2, asked_l3).await {
+                    Either::Left((lookups, asked_l3)) => {
+                        let lookups = (lookups, TierName::L2);
+                        self.take_both(lookups, asked_l3, TierName::L3, pending, knowledge, found)
+                            .await
+                    }
+                    Either::Right((lookups, asked_l2)) => {
+                        let lookups = (lookups, TierName::L3);
+                        self.take_both(lookups, asked_l2, TierName::L2, pending, knowledge, found)
+                            .await
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the answers of the faster tier, and waits for the slower one only for what is missing.
+    async fn take_both(
+        &self,
+        (lookups, tier): (Vec<Lookup>, TierName),
+        slower: impl Future<Output = Vec<Lookup>>,
+        slower_tier: TierName,
+        pending: Vec<Pending>,
+        knowledge: &Knowledge,
+        found: &mut Found,
+    ) -> Vec<Pending> {
+        let hits: Vec<bool> = lookups
+            .iter()
+            .map(|lookup| matches!(lookup, Lookup::Hit(_) | Lookup::Absent(_)))
+            .collect();
+        if hits.iter().all(|hit| *hit) {
+            return self.take(lookups, pending, tier, knowledge, found);
+        }
+        let slower = slower.await;
+        let mut open = Vec::new();
+        for (((pending, lookup), slower), hit) in
+            pending.into_iter().zip(lookups).zip(slower).zip(hits)
+        {
+            let (lookup, tier) = if hit {
+                (lookup, tier)
+            } else {
+                (slower, slower_tier)
+            };
+            open.extend(self.take(vec![lookup], vec![pending], tier, knowledge, found));
+        }
+        open
+    }
+
+    async fn ask_one(
+        &self,
+        tier: &Arc<dyn Tier>,
+        knowledge: &Knowledge,
+        pending: Vec<Pending>,
+        found: &mut Found,
+    ) -> Vec<Pending> {
+        if pending.is_empty() {
+            return pending;
+        }
+        let lookups = self.ask(tier, &self.keys(knowledge, &pending)).await;
+        self.take(lookups, pending, tier.name(), knowledge, found)
+    }
+
+    fn keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
+        pending
+            .iter()
+            .map(|pending| self.tier_key(knowledge, pending))
+            .collect()
+    }
+
+    /// One answer for each key, whatever the tier does.
+    pub(super) async fn ask(&self, tier: &Arc<dyn Tier>, keys: &[TierKey]) -> Vec<Lookup> {
+        let clock = &self.engine.clock;
+        let started = clock.now();
+        let mut lookups = tier.get_many(keys).await;
+        debug_assert_eq!(
+            lookups.len(),
+            keys.len(),
+            "{} answers each key",
+            tier.name().as_str()
+        );
+        lookups.resize(keys.len(), Lookup::Unavailable(UnavailableReason::Failed));
+        let counters = &self.engine.counters;
+        counters.lookup_seconds(tier.name(), clock.now().since(started));
+        for lookup in &lookups {
+            counters.lookup(tier.name(), lookup);
+        }
+        lookups
+    }
+
+    fn take(
+        &self,
+        lookups: Vec<Lookup>,
+        pending: Vec<Pending>,
+        tier: TierName,
+        knowledge: &Knowledge,
+        found: &mut Found,
+    ) -> Vec<Pending> {
+        let mut open = Vec::new();
+        for (pending, lookup) in pending.into_iter().zip(lookups) {
+            match lookup.into_entry() {
+                Some(entry) => open.extend(self.take_entry(pending, entry, tier, knowledge, found)),
+                None => open.push(pending),
+            }
+        }
+        open
+    }
+
+    fn take_entry(
+        &self,
+        pending: Pending,
+        entry: Entry,
+        tier: TierName,
+        knowledge: &Knowledge,
+        found: &mut Found,
+    ) -> Option<Pending> {
+        if self.is_refresh() && !self.is_younger_than_due(&entry) {
+            return Some(pending);
+        }
+        let key = self.tier_key(knowledge, &pending);
+        // A copy from a tier carries no proof of its own moment; its position and the node's proofs speak for it.
+        match self.admit_and_land(pending, &entry, tier, Boot::default()) {
+            Ok(()) => {
+                found.puts.push(Put {
+                    key,
+                    entry,
+                    except: Some(tier),
+                });
+                None
+            }
+            Err((pending, Admission::Suspect)) => {
+                found.suspects.push(Suspect {
+                    pending,
+                    entry,
+                    tier,
+                });
+                None
+            }
+            Err((mut pending, admission)) => {
+                Self::keep_stale(&mut pending, entry, tier, admission);
+                Some(pending)
+            }
+        }
+    }
+
+    /// Whether another node has fetched it lately enough that a refresh from the origin can be spared.
+    fn is_younger_than_due(&self, entry: &Entry) -> bool {
+        let policy = &self.source.namespace.policy;
+        let due = policy.ttl_soft * u32::from(100 - policy.jitter_percent.min(100)) / 100;
+        self.engine
+            .follower
+            .db_now()
+            .is_some_and(|now| now.since(entry.fetched_at) < due)
+    }
+
+    async fn revalidate_found(&self, knowledge: &Knowledge, found: &mut Found) -> Vec<Pending> {
+        let suspects = std::mem::take(&mut found.suspects);
+        let checks = self
+            .source
+            .revalidator
+            .check(suspects.iter().map(|suspect| &suspect.pending.id));
+        let mut open = Vec::new();
+        for (suspect, check) in suspects.into_iter().zip(checks) {
+            let outcome = check.await.ok();
+            open.extend(self.land_revalidated(suspect, outcome, knowledge, found));
+        }
+        open
+    }
+
+    fn land_revalidated(
+        &self,
+        suspect: Suspect,
+        outcome: Option<CheckOutcome>,
+        knowledge: &Knowledge,
+        found: &mut Found,
+    ) -> Option<Pending> {
+        let Suspect {
+            mut pending,
+            mut entry,
+            tier,
+        } = suspect;
+        let unchanged = self.unchanged(outcome, |checked| {
+            checked.restamp(entry.stamp, &entry.parents)
+        });
+        let Some((checked, stamp)) = unchanged else {
+            Self::keep_stale(&mut pending, entry, tier, Admission::Suspect);
+            return Some(pending);
+        };
+        entry.stamp = stamp;
+        let key = self.tier_key(knowledge, &pending);
+        match self.admit_and_land(pending, &entry, tier, checked.as_of) {
+            Ok(()) => {
+                found.puts.push(Put {
+                    key,
+                    entry,
+                    except: None,
+                });
+                None
+            }
+            Err((mut pending, admission)) => {
+                Self::keep_stale(&mut pending, entry, tier, admission);
+                Some(pending)
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Flights: at most one fill per key is under way; later readers of the key wait for its outcome.
+//!
+//! A flight belongs to a guard that the fill's own task holds. Whatever happens to the task, the guard's drop lands the flight, so
+//! no reader waits for ever; and because the task is nobody's child, a reader that goes away takes no fill with it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
+use std::hash::BuildHasherDefault;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use hotshelf_model::{Error, ErrorKind, Key, TierName, Version};
+use hotshelf_telemetry::{Counter, Gauge, metric};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::l1::KeyHasher;
+use crate::slot::Slot;
+
+const SHARDS: usize = 64;
+
+/// What a fill found.
+#[derive(Clone, Debug)]
+pub(crate) struct Landed {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) tier: TierName,
+    /// Whether it is only served because the origin has no answer.
+    pub(crate) stale: bool,
+}
+
+pub(crate) type Outcome = Result<Landed, Error>;
+
+/// A fill under way.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    /// The least version that this fill accepts.
+    floor: Version,
+    outcome: OnceLock<Outcome>,
+    landed: Notify,
+}
+
+impl Flight {
+    /// Waits for the outcome. Cancel safe.
+    pub(crate) async fn wait(&self) -> Outcome {
+        let notified = self.landed.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if self.outcome.get().is_none() {
+            notified.await;
+        }
+        self.outcome
+            .get()
+            .cloned()
+            .unwrap_or_else(|| Err(abandoned()))
+    }
+}
+
+fn abandoned() -> Error {
+    Error::new(ErrorKind::Internal, "the fill ended without an outcome")
+}
+
+type Shard = Mutex<HashMap<Key, Arc<Flight>, BuildHasherDefault<KeyHasher>>>;
+
+/// The flights under way.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    shards: Box<[Shard]>,
+    under_way: AtomicUsize,
+    max: usize,
+    gauge: Gauge,
+    joins: Counter,
+    abandoned: Counter,
+}
+
+/// What became of an attempt to begin a flight.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// This caller fills.
+    Leader(FlightGuard),
+    /// Another fill of the key is under way.
+    Joined(Arc<Flight>),
+    /// Too many fills are under way.
+    Full,
+}
+
+impl Flights {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Flights {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            under_way: AtomicUsize::new(0),
+            max,
+            gauge: metric::FLIGHTS.gauge(&[]),
+            joins: metric::FLIGHT_JOINS.counter(&[]),
+            abandoned: metric::FLIGHTS_ABANDONED.counter(&[]),
+        })
+    }
+
+    fn shard(&self, key: &Key) -> &Shard {
+        &self.shards[usize::try_from(key.hash_u64() % SHARDS as u64).unwrap_or_default()]
+    }
+
+    /// Joins the key's flight if it will do for `floor`, else begins one; one that will not do is left to its waiters.
+    pub(crate) fn begin(self: &Arc<Self>, key: &Key, floor: Version) -> Begun {
+        let mut shard = self.shard(key).lock();
+        if let Some(flight) = shard.get(key).filter(|flight| flight.floor >= floor) {
+            self.joins.increment(1);
+            return Begun::Joined(Arc::clone(flight));
+        }
+        // Relaxed: the count is a bound, not a guard of other memory.
+        if self.under_way.fetch_add(1, Ordering::Relaxed) >= self.max {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            return Begun::Full;
+        }
+        self.gauge.increment(1.0);
+        let flight = Arc::new(Flight {
+            floor,
+            outcome: OnceLock::new(),
+            landed: Notify::new(),
+        });
+        shard.insert(key.clone(), Arc::clone(&flight));
+        Begun::Leader(FlightGuard {
+            flights: Arc::clone(self),
+            key: key.clone(),
+            flight,
+        })
+    }
+
+    fn forget(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut shard = self.shard(key).lock();
+        if let MapEntry::Occupied(entry) = shard.entry(key.clone())
+            && Arc::ptr_eq(entry.get(), flight)
+        {
+            entry.remove();
+        }
+        drop(shard);
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.decrement(1.0);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+}
+
+/// The right, and the duty, to land a flight.
+#[derive(Debug)]
+pub(crate) struct FlightGuard {
+    flights: Arc<Flights>,
+    key: Key,
+    flight: Arc<Flight>,
+}
+
+impl FlightGuard {
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The flight, for the reader that began it.
+    pub(crate) fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
+    /// Tells the waiters. What they may find in L1 must be there before.
+    pub(crate) fn land(self, outcome: Outcome) {
+        let _: Result<(), _> = self.flight.outcome.set(outcome);
+    }
+}
+
+impl Drop for FlightGuard {
+    fn drop(&mut self) {
+        self.flights.forget(&self.key, &self.flight);
+        if self.flight.outcome.set(Err(abandoned())).is_ok() {
+            self.flights.abandoned.increment(1);
+        }
+        self.flight.landed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

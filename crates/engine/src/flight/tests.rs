@@ -1,0 +1,91 @@
+use hotshelf_model::{Id, NamespaceName, Variant};
+
+use super::*;
+
+fn key(id: &str) -> Key {
+    Key::new(
+        &NamespaceName::new("products").unwrap(),
+        &Id::new(id).unwrap(),
+        &Variant::default(),
+    )
+}
+
+fn failure() -> Error {
+    Error::new(ErrorKind::OriginFailed, "asking the origin")
+}
+
+fn leader(flights: &Arc<Flights>, id: &str, floor: u64) -> FlightGuard {
+    match flights.begin(&key(id), Version(floor)) {
+        Begun::Leader(guard) => guard,
+        other => panic!("expected to lead, got {other:?}"),
+    }
+}
+
+fn joined(flights: &Arc<Flights>, id: &str, floor: u64) -> Arc<Flight> {
+    match flights.begin(&key(id), Version(floor)) {
+        Begun::Joined(flight) => flight,
+        other => panic!("expected to join, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn waiters_get_the_leaders_outcome_whether_they_wait_before_or_after_it() {
+    let flights = Flights::new(8);
+    let guard = leader(&flights, "a", 0);
+    let before = joined(&flights, "a", 0);
+    let waiter = tokio::spawn({
+        let before = Arc::clone(&before);
+        async move { before.wait().await }
+    });
+    tokio::task::yield_now().await;
+    guard.land(Err(failure()));
+    assert_eq!(
+        waiter.await.unwrap().unwrap_err().kind(),
+        ErrorKind::OriginFailed
+    );
+    assert_eq!(
+        before.wait().await.unwrap_err().kind(),
+        ErrorKind::OriginFailed
+    );
+    assert_eq!(flights.under_way(), 0);
+}
+
+#[tokio::test]
+async fn a_panicking_fill_tells_its_waiters() {
+    let flights = Flights::new(8);
+    let guard = leader(&flights, "a", 0);
+    let flight = joined(&flights, "a", 0);
+    let task = tokio::spawn(async move {
+        let _guard = guard;
+        panic!("on purpose");
+    });
+    assert_eq!(flight.wait().await.unwrap_err().kind(), ErrorKind::Internal);
+    assert!(task.await.unwrap_err().is_panic());
+    leader(&flights, "a", 0).land(Err(failure()));
+    assert_eq!(flights.under_way(), 0);
+}
+
+#[test]
+fn a_reader_that_needs_a_newer_version_does_not_join_an_older_flight() {
+    let flights = Flights::new(8);
+    let old = leader(&flights, "a", 0);
+    let new = leader(&flights, "a", 7);
+    old.land(Err(failure()));
+    joined(&flights, "a", 3);
+    new.land(Err(failure()));
+    leader(&flights, "a", 0);
+}
+
+#[test]
+fn more_flights_than_the_bound_are_refused_and_a_landing_makes_room() {
+    let flights = Flights::new(2);
+    let first = leader(&flights, "a", 0);
+    let _second = leader(&flights, "b", 0);
+    assert!(matches!(
+        flights.begin(&key("c"), Version::NONE),
+        Begun::Full
+    ));
+    joined(&flights, "a", 0);
+    first.land(Err(failure()));
+    leader(&flights, "c", 0);
+}

@@ -1,0 +1,308 @@
+//! Follows the change log: polls its head, keeps what the node knows and when it was last proved, and measures the database's clock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hotshelf_coherence::{Generation, Held, HitContext, Knowledge, PollChange};
+use hotshelf_model::{Boot, ChangeLog, Clock, DbTime, Error, Poll, Version};
+use hotshelf_telemetry::{Counter, Gauge, metric};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
+
+use crate::settings::EngineSettings;
+
+/// Proofs of so many former generations are remembered, for honest labels on copies from before.
+const GENERATIONS_MAX: usize = 64;
+/// A clock sample with a wider bound is taken all the same after so many polls, because clocks drift.
+const CLOCK_SAMPLES: u32 = 16;
+
+/// The database's clock as seen from here. Unknown until the first poll.
+#[derive(Debug, Default)]
+struct DbClock {
+    /// Database milliseconds minus boot milliseconds.
+    offset_ms: AtomicI64,
+    bound_ms: AtomicU64,
+    age: AtomicU32,
+}
+
+fn millis(at: Boot) -> u64 {
+    at.0 / 1_000_000
+}
+
+impl DbClock {
+    /// The answer was made between `sent` and `received`; so the offset is known to half the time between.
+    fn sample(&self, db_now: DbTime, sent: Boot, received: Boot) {
+        let bound = received.since(sent).as_millis() / 2 + 1;
+        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
+        let age = self.age.fetch_add(1, Ordering::Relaxed);
+        if age != 0 && age < CLOCK_SAMPLES && bound > self.bound_ms.load(Ordering::Relaxed) {
+            return;
+        }
+        let middle = millis(sent) / 2 + millis(received) / 2;
+        self.offset_ms.store(
+            db_now.0.cast_signed() - middle.cast_signed(),
+            Ordering::Relaxed,
+        );
+        self.bound_ms.store(bound, Ordering::Relaxed);
+        self.age.store(1, Ordering::Relaxed);
+    }
+
+    /// The latest time that the database's clock can show at `now`.
+    #[inline]
+    fn latest(&self, now: Boot) -> DbTime {
+        let offset = self.offset_ms.load(Ordering::Relaxed);
+        let middle = millis(now).cast_signed().saturating_add(offset).max(0);
+        DbTime(
+            middle
+                .cast_unsigned()
+                .saturating_add(self.bound_ms.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// The moment on this machine's clock at which the database's clock showed `at`, not before boot.
+    fn boot(&self, at: DbTime) -> Boot {
+        let offset = self.offset_ms.load(Ordering::Relaxed);
+        let ms = at.0.cast_signed().saturating_sub(offset).max(0);
+        Boot(ms.cast_unsigned().saturating_mul(1_000_000))
+    }
+}
+
+#[derive(Debug)]
+struct Gauges {
+    position: Gauge,
+    proof_age: Gauge,
+    clock_bound: Gauge,
+    settled: Counter,
+    unsettled: Counter,
+    failed: Counter,
+}
+
+/// What this node knows of the change log, and how it learns it.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    log: Arc<dyn ChangeLog>,
+    clock: Arc<dyn Clock>,
+    poll_interval: Duration,
+    poll_timeout: Duration,
+    staleness_bound: Duration,
+    knowledge: RwLock<Option<Knowledge>>,
+    /// Beside `knowledge`, for the hot path.
+    generation: AtomicU32,
+    proof: AtomicU64,
+    db_clock: DbClock,
+    former_proofs: Mutex<VecDeque<(Generation, Boot)>>,
+    version_max: AtomicU64,
+    proved_once: AtomicBool,
+    started: Boot,
+    polls_begun: AtomicU64,
+    polls_done: watch::Sender<u64>,
+    nudge: Notify,
+    gauges: Gauges,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        log: Arc<dyn ChangeLog>,
+        clock: Arc<dyn Clock>,
+        settings: &EngineSettings,
+    ) -> Arc<Self> {
+        let polls = |outcome: &'static str| metric::LOG_POLLS.counter(&[("outcome", outcome)]);
+        let gauges = Gauges {
+            position: metric::LOG_POSITION.gauge(&[]),
+            proof_age: metric::PROOF_AGE.gauge(&[]),
+            clock_bound: metric::DATABASE_CLOCK_BOUND.gauge(&[]),
+            settled: polls("settled"),
+            unsettled: polls("unsettled"),
+            failed: polls("failed"),
+        };
+        Arc::new(Follower {
+            log,
+            started: clock.now(),
+            clock,
+            poll_interval: settings.poll_interval,
+            poll_timeout: settings.poll_timeout,
+            staleness_bound: settings.staleness_bound,
+            knowledge: RwLock::new(None),
+            generation: AtomicU32::new(0),
+            proof: AtomicU64::new(0),
+            db_clock: DbClock::default(),
+            former_proofs: Mutex::default(),
+            version_max: AtomicU64::new(0),
+            proved_once: AtomicBool::new(false),
+            polls_begun: AtomicU64::new(0),
+            polls_done: watch::Sender::new(0),
+            nudge: Notify::new(),
+            gauges,
+        })
+    }
+
+    /// Polls until the task is aborted.
+    pub(crate) async fn run(self: Arc<Self>) {
+        loop {
+            self.poll().await;
+            // Woken early by `nudge`; a time-out is the ordinary case.
+            let _: Result<(), _> =
+                tokio::time::timeout(self.poll_interval, self.nudge.notified()).await;
+        }
+    }
+
+    async fn poll(&self) {
+        let number = self.polls_begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let sent = self.clock.now();
+        let outcome = tokio::time::timeout(self.poll_timeout, self.log.poll()).await;
+        let received = self.clock.now();
+        match outcome {
+            Ok(Ok(poll)) => {
+                self.learn(&poll, sent, received);
+                self.polls_done.send_replace(number);
+            }
+            Ok(Err(error)) => self.missed(&error),
+            Err(_) => {
+                let kind = hotshelf_model::ErrorKind::OriginTimeout;
+                self.missed(&Error::new(kind, "polling the change log"));
+            }
+        }
+        let proof_age = self
+            .clock
+            .now()
+            .since(Boot(self.proof.load(Ordering::Relaxed)));
+        self.gauges.proof_age.set(proof_age.as_secs_f64());
+    }
+
+    fn missed(&self, error: &Error) {
+        self.gauges.failed.increment(1);
+        tracing::debug!(?error, "a poll of the change log failed");
+    }
+
+    fn learn(&self, poll: &Poll, sent: Boot, received: Boot) {
+        self.db_clock.sample(poll.head.now, sent, received);
+        self.gauges.clock_bound.set(
+            Duration::from_millis(self.db_clock.bound_ms.load(Ordering::Relaxed)).as_secs_f64(),
+        );
+        self.version_max
+            .fetch_max(poll.version_max.0, Ordering::Relaxed);
+        let mut knowledge = self.knowledge.write();
+        let (after, change) = match *knowledge {
+            None => (Knowledge::first(poll), PollChange::Moved),
+            Some(before) => before.after(poll),
+        };
+        if change != PollChange::Unmoved {
+            self.remember_proof();
+            tracing::debug!(?change, position = after.low.0, "the change log has moved");
+        }
+        *knowledge = Some(after);
+        // Release, and in this order: who sees the new proof also sees the new generation.
+        self.generation.store(after.generation.0, Ordering::Release);
+        if after.is_proved_by(poll) {
+            self.proof.fetch_max(sent.0, Ordering::Release);
+            self.proved_once.store(true, Ordering::Release);
+            self.gauges.settled.increment(1);
+        } else {
+            self.gauges.unsettled.increment(1);
+        }
+        drop(knowledge);
+        self.gauges
+            .position
+            .set(f64::from(u32::try_from(after.low.0).unwrap_or(u32::MAX)));
+    }
+
+    fn remember_proof(&self) {
+        let mut former = self.former_proofs.lock();
+        if former.len() == GENERATIONS_MAX {
+            former.pop_front();
+        }
+        former.push_back((
+            Generation(self.generation.load(Ordering::Relaxed)),
+            Boot(self.proof.load(Ordering::Relaxed)),
+        ));
+    }
+
+    /// What the node knows; `None` before the first poll.
+    pub(crate) fn knowledge(&self) -> Option<Knowledge> {
+        *self.knowledge.read()
+    }
+
+    /// What a hit needs to know. Two loads and one reading of the clock, and two more loads for documents that change by time.
+    #[inline]
+    pub(crate) fn context(&self) -> HitContext {
+        let now = self.clock.now();
+        // Acquire on the proof first: a proof is only as good as the generation that it belongs to.
+        let proof = Boot(self.proof.load(Ordering::Acquire));
+        HitContext {
+            generation: Generation(self.generation.load(Ordering::Acquire)),
+            proof,
+            now,
+            db_now: self.db_clock.latest(now),
+            staleness_bound: self.staleness_bound,
+        }
+    }
+
+    /// The last moment at which a copy was proved current: by itself, or by the proofs of its generation.
+    pub(crate) fn proved_at(&self, held: &Held, context: &HitContext) -> Boot {
+        if !held.tracked {
+            return held.as_of;
+        }
+        if held.generation == context.generation {
+            return held.as_of.max(context.proof);
+        }
+        let former = self.former_proofs.lock();
+        let proof = former
+            .iter()
+            .rev()
+            .find(|(generation, _)| *generation == held.generation);
+        proof.map_or(held.as_of, |&(_, proof)| held.as_of.max(proof))
+    }
+
+    /// The latest time that the database's clock can show.
+    pub(crate) fn db_now(&self) -> Option<DbTime> {
+        self.is_clock_known()
+            .then(|| self.db_clock.latest(self.clock.now()))
+    }
+
+    fn is_clock_known(&self) -> bool {
+        self.db_clock.age.load(Ordering::Relaxed) != 0
+    }
+
+    /// A moment of the database's clock on this machine's clock.
+    pub(crate) fn boot_of(&self, at: DbTime) -> Boot {
+        self.db_clock.boot(at)
+    }
+
+    /// The greatest version known to have been given out.
+    pub(crate) fn version_max(&self) -> Version {
+        Version(self.version_max.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_proved_once(&self) -> bool {
+        self.proved_once.load(Ordering::Acquire)
+    }
+
+    /// Whether `patience` has passed since the start.
+    pub(crate) fn has_waited(&self, patience: Duration) -> bool {
+        self.clock.now().since(self.started) >= patience
+    }
+
+    /// Asks for a poll soon.
+    pub(crate) fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Waits for a poll that was begun after this call. Returns whether there was one within `patience`.
+    pub(crate) async fn poll_now(&self, patience: Duration) -> bool {
+        let begun = self.polls_begun.load(Ordering::Acquire);
+        let mut done = self.polls_done.subscribe();
+        self.nudge();
+        let later = async {
+            while *done.borrow_and_update() <= begun {
+                self.nudge();
+                if done.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(patience, later).await.unwrap_or(false)
+    }
+}

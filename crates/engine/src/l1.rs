@@ -1,0 +1,101 @@
+//! L1: two bounded maps in the process, one for documents and one for absent entries, so that a flood of unknown ids evicts nothing.
+//!
+//! moka bounds the size and chooses whom to evict; whether a copy may be served is never asked of it.
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use hotshelf_model::{Key, Kind};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use crate::slot::Slot;
+
+/// What moka keeps for an entry beyond key and value: measured by `benches/hot_path`, rounded up.
+const BOOKKEEPING_BYTES: usize = 256;
+const STRIPES: usize = 64;
+
+/// A key brings its own seeded hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.is_empty(), "a key writes its hash as one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+type Map = Cache<Key, Arc<Slot>, BuildHasherDefault<KeyHasher>>;
+
+#[derive(Debug)]
+pub(crate) struct L1 {
+    present: Map,
+    absent: Map,
+    /// A put compares with what is there; two puts of one key must not interleave.
+    stripes: Box<[Mutex<()>]>,
+}
+
+fn map(bytes_max: u64) -> Map {
+    Cache::builder()
+        .max_capacity(bytes_max)
+        .weigher(|key: &Key, slot: &Arc<Slot>| {
+            let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        })
+        .build_with_hasher(BuildHasherDefault::default())
+}
+
+impl L1 {
+    pub(crate) fn new(bytes_max: u64, absent_bytes_max: u64) -> Self {
+        let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
+        L1 {
+            present: map(bytes_max),
+            absent: map(absent_bytes_max),
+            stripes,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Slot>> {
+        self.present.get(key).or_else(|| self.absent.get(key))
+    }
+
+    /// Puts a copy, unless a newer one is there. Returns whether it did.
+    pub(crate) fn put(&self, key: &Key, slot: Arc<Slot>) -> bool {
+        let stripe = usize::try_from(key.hash_u64() % STRIPES as u64).unwrap_or_default();
+        let _guard = self.stripes[stripe].lock();
+        if self.get(key).is_some_and(|held| {
+            held.stamp() > slot.stamp() && held.held().generation >= slot.held().generation
+        }) {
+            return false;
+        }
+        let (map, other) = match slot.kind() {
+            Kind::Present => (&self.present, &self.absent),
+            Kind::Absent => (&self.absent, &self.present),
+        };
+        map.insert(key.clone(), slot);
+        other.invalidate(key);
+        true
+    }
+
+    pub(crate) fn remove(&self, key: &Key) {
+        self.present.invalidate(key);
+        self.absent.invalidate(key);
+    }
+
+    /// (entries, bytes) of documents and of absent entries.
+    pub(crate) fn usage(&self) -> [(u64, u64); 2] {
+        [&self.present, &self.absent].map(|map| {
+            map.run_pending_tasks();
+            (map.entry_count(), map.weighted_size())
+        })
+    }
+}

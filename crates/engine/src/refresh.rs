@@ -1,0 +1,47 @@
+//! Background refreshes: a copy that gets old is replaced while it is still served.
+
+use std::sync::Arc;
+
+use hotshelf_model::{Boot, Key, Version};
+
+use crate::cache::{Engine, ReadOptions};
+use crate::flight::Begun;
+use crate::settings::Class;
+use crate::slot::Slot;
+
+impl Engine {
+    /// Starts a refresh of `slot`, unless one was started a moment ago or too many are under way.
+    #[cold]
+    pub(crate) fn start_refresh(self: &Arc<Self>, key: &Key, slot: &Arc<Slot>, now: Boot) {
+        if !slot.claim_refresh(now, self.settings.retry_after) {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.refreshes).try_acquire_owned() else {
+            self.counters.refreshes_skipped.increment(1);
+            return;
+        };
+        let Begun::Leader(guard) = self.flights.begin(key, Version::NONE) else {
+            return;
+        };
+        let (Ok(source), Some(pending)) = (
+            self.source(key).cloned(),
+            self.pending(guard, Version::NONE),
+        ) else {
+            return;
+        };
+        let flight = pending.guard.flight();
+        let options = ReadOptions {
+            class: Class::Refresh,
+            ..ReadOptions::default()
+        };
+        if self.fly(&source, vec![pending], options).is_err() {
+            return;
+        }
+        self.counters.refreshes_started.increment(1);
+        self.runtime.spawn(async move {
+            // The outcome is in L1, or was logged by the fill; the permit is what is waited for.
+            let _outcome = flight.wait().await;
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,124 @@
+//! What an operator decides about the engine.
+
+use std::time::Duration;
+
+/// Why the origin is asked; the budget serves the classes in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Somebody waits for the answer.
+    #[default]
+    Interactive,
+    /// A copy that is still served gets old.
+    Refresh,
+    /// A warm-up, or a caller in the background.
+    Warm,
+}
+
+impl Class {
+    /// Every class, the most urgent first.
+    pub const ALL: [Class; 3] = [Class::Interactive, Class::Refresh, Class::Warm];
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Interactive => "interactive",
+            Class::Refresh => "refresh",
+            Class::Warm => "warm",
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Class::Interactive => 0,
+            Class::Refresh => 1,
+            Class::Warm => 2,
+        }
+    }
+}
+
+/// How many fetches the origin gets at once.
+#[derive(Clone, Copy, Debug)]
+pub struct BudgetSettings {
+    /// The limit never falls below this many fetches at once, 1 at least.
+    pub concurrency_min: usize,
+    /// The limit never rises above this; the origin's pool should have as many connections.
+    pub concurrency_max: usize,
+    /// Fetches that may wait, over all classes; one more is shed.
+    pub queue_max: usize,
+    /// Share of the limit that refreshes may use, in percent (1 to 100).
+    pub refresh_share_percent: u8,
+    /// Share of the limit that warm-ups may use, in percent (1 to 100).
+    pub warm_share_percent: u8,
+    /// Documents asked for in one statement, 1 at least.
+    pub documents_per_fetch_max: usize,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        BudgetSettings {
+            concurrency_min: 2,
+            concurrency_max: 16,
+            queue_max: 4096,
+            refresh_share_percent: 50,
+            warm_share_percent: 25,
+            documents_per_fetch_max: 200,
+        }
+    }
+}
+
+/// What an operator decides about the engine.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// Bytes that L1 holds at most, keys and bookkeeping included; absent entries have their own room.
+    pub l1_bytes_max: u64,
+    /// Bytes of absent entries that L1 holds at most.
+    pub absent_bytes_max: u64,
+    /// How often the change log's head is read.
+    pub poll_interval: Duration,
+    /// How long one poll may take.
+    pub poll_timeout: Duration,
+    /// How long after its last proof a node calls answers fresh; at least twice the poll interval.
+    pub staleness_bound: Duration,
+    /// How long the node waits for its first poll before it calls itself ready all the same.
+    pub catch_up_timeout: Duration,
+    /// How long a fill may take from its start to its outcome.
+    pub fill_timeout: Duration,
+    /// How long a read that could be answered stale waits for a fill before it is.
+    pub stale_after: Duration,
+    /// How long a key whose fetch failed is served stale before the origin is asked for it again.
+    pub retry_after: Duration,
+    /// Fills under way at most, one for each key; a read that would start one more is shed.
+    pub flights_max: usize,
+    /// Background refreshes under way at most; further ones wait for the next read.
+    pub refreshes_max: usize,
+    /// Fills whose writes to L2 and L3 are under way at most; further ones are not written.
+    pub write_backs_max: usize,
+    /// L3 is asked beside L2 when L2 has not answered within this.
+    pub hedge_after: Duration,
+    /// The origin budget.
+    pub budget: BudgetSettings,
+    /// The number of this node, written into entries for people who ask who filled them.
+    pub node: u32,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        EngineSettings {
+            l1_bytes_max: 256 << 20,
+            absent_bytes_max: 16 << 20,
+            poll_interval: Duration::from_millis(250),
+            poll_timeout: Duration::from_secs(1),
+            staleness_bound: Duration::from_secs(2),
+            catch_up_timeout: Duration::from_secs(30),
+            fill_timeout: Duration::from_secs(2),
+            stale_after: Duration::from_millis(500),
+            retry_after: Duration::from_secs(1),
+            flights_max: 65_536,
+            refreshes_max: 256,
+            write_backs_max: 4096,
+            hedge_after: Duration::from_millis(5),
+            budget: BudgetSettings::default(),
+            node: 0,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The body of every answer: bytes that are whole, or what an axum route returned.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+
+/// A body. The first form is not boxed, because every L1 hit has one.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// Bytes that are there already.
+    Whole(Full<Bytes>),
+    /// A route's body.
+    Routed(axum::body::Body),
+}
+
+impl From<Bytes> for AnswerBody {
+    fn from(bytes: Bytes) -> Self {
+        AnswerBody::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.get_mut() {
+            AnswerBody::Whole(body) => {
+                Pin::new(body).poll_frame(ctx).map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {})))
+            }
+            AnswerBody::Routed(body) => Pin::new(body).poll_frame(ctx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            AnswerBody::Whole(body) => body.is_end_stream(),
+            AnswerBody::Routed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnswerBody::Whole(body) => body.size_hint(),
+            AnswerBody::Routed(body) => body.size_hint(),
+        }
+    }
+}

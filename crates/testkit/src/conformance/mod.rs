@@ -1,0 +1,7 @@
+//! The suites that every adapter behind a seam passes; a failure panics with the sentence that does not hold.
+
+mod origin;
+mod tier;
+
+pub use origin::{OriginSubject, ProductWriter, origin};
+pub use tier::tier;

@@ -1,0 +1,16 @@
+//! Stand-ins for every seam: in memory, obedient, and counting what is asked of them.
+//!
+//! They wait with `tokio::time`, so a test with a paused clock takes no time, and they hold calls at a [`Gate`], so a test
+//! decides the order of events instead of hoping for it.
+
+mod clock;
+mod gate;
+mod leases;
+mod origin;
+mod tier;
+
+pub use clock::ManualClock;
+pub use gate::Gate;
+pub use leases::FakeLeases;
+pub use origin::FakeOrigin;
+pub use tier::FakeTier;

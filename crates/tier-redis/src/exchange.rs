@@ -1,0 +1,222 @@
+//! Calls go out to their shards, at once and bounded; replies come back in the order of the calls, by the deadline.
+//!
+//! A reply may say that its key has moved (`MOVED`, `ASK`) or that Redis forgot a script (`NOSCRIPT`, after a restart or a
+//! flush); such a call goes out again, within the same deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hotshelf_model::{BreakerState, TierName, UnavailableReason};
+use hotshelf_telemetry::{Gauge, metric};
+use redis::{ServerError, ServerErrorKind, Value};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::call::{Call, Reply};
+use crate::shard::{Attempt, Shard};
+use crate::shard_map::{ShardMap, Shards, rank};
+
+/// A call that moved, then found its script unknown, is answered in the third round.
+const ROUNDS_MAX: usize = 3;
+
+/// The way to Redis that all operations share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    shards: Arc<Shards>,
+    permits: Semaphore,
+    pipeline_keys_max: usize,
+    breaker_state: Gauge,
+    shown_state: AtomicU8,
+    follower: Option<AbortHandle>,
+}
+
+type Addressed<'a> = (Arc<Shard>, Attempt<'a>);
+
+impl Exchange {
+    pub(crate) fn start(shards: Shards, ops_max: usize, pipeline_keys_max: usize) -> Self {
+        let shards = Arc::new(shards);
+        let follower = shards
+            .is_cluster()
+            .then(|| tokio::spawn(shards.clone().follow()).abort_handle());
+        let breaker_state = metric::BREAKER_STATE.gauge(&[("tier", TierName::L2.as_str())]);
+        breaker_state.set(0.0);
+        Exchange {
+            shards,
+            permits: Semaphore::new(ops_max),
+            pipeline_keys_max,
+            breaker_state,
+            shown_state: AtomicU8::new(0),
+            follower,
+        }
+    }
+
+    /// The worst state of any shard's breaker.
+    pub(crate) fn state(&self) -> BreakerState {
+        self.shards.current().worst()
+    }
+
+    /// Whether asking about a key would be refused at once, so that preparing the call would be a waste.
+    pub(crate) fn refuses(&self, key: &str) -> bool {
+        let map = self.shards.current();
+        map.shard_of(key)
+            .is_some_and(|shard| !shard.breaker.may_pass(shard.clock.now()))
+    }
+
+    /// Makes every call; one reply each, in order.
+    pub(crate) async fn make(&self, calls: &[Call], deadline: Duration) -> Vec<Reply> {
+        if calls.is_empty() {
+            return Vec::new();
+        }
+        let Ok(_permit) = self.permits.try_acquire() else {
+            return vec![Err(UnavailableReason::Busy); calls.len()];
+        };
+        let until = Instant::now() + deadline;
+        let map = self.shards.current();
+        let mut replies = vec![Err(UnavailableReason::Failed); calls.len()];
+        let mut attempts = first_attempts(&map, calls);
+        for _ in 0..ROUNDS_MAX {
+            let mut again = Vec::new();
+            for (shard, attempt, reply) in self.round(attempts, until).await {
+                again.extend(self.follow_up(&map, &shard, attempt, &reply));
+                replies[attempt.index] = reply;
+            }
+            attempts = again;
+            if attempts.is_empty() {
+                break;
+            }
+        }
+        self.show(&map);
+        replies
+    }
+
+    /// Sends attempts to their shards, all at the same time.
+    async fn round<'a>(
+        &self,
+        attempts: Vec<Addressed<'a>>,
+        until: Instant,
+    ) -> Vec<(Arc<Shard>, Attempt<'a>, Reply)> {
+        let groups = by_shard(attempts);
+        let pipelines = groups.iter().flat_map(|(shard, attempts)| {
+            let pipelines = attempts.chunks(self.pipeline_keys_max);
+            pipelines.map(move |pipeline| async move {
+                let replies = shard.send(pipeline, until).await;
+                let answered = pipeline.iter().zip(replies);
+                answered
+                    .map(|(&attempt, reply)| (shard.clone(), attempt, reply))
+                    .collect::<Vec<_>>()
+            })
+        });
+        let answered = join_all(pipelines).await;
+        answered.into_iter().flatten().collect()
+    }
+
+    /// Where a call goes next, if its reply was not the last word.
+    fn follow_up<'a>(
+        &self,
+        map: &ShardMap,
+        shard: &Arc<Shard>,
+        attempt: Attempt<'a>,
+        reply: &Reply,
+    ) -> Option<Addressed<'a>> {
+        let error = match reply {
+            Ok(Value::ServerError(error)) => error,
+            Ok(_) => return None,
+            Err(_) => {
+                self.shards.doubt();
+                return None;
+            }
+        };
+        match error.kind()? {
+            ServerErrorKind::NoScript => {
+                let whole_script = true;
+                Some((
+                    shard.clone(),
+                    Attempt {
+                        whole_script,
+                        ..attempt
+                    },
+                ))
+            }
+            ServerErrorKind::Moved => {
+                self.shards.doubt();
+                let target = target(map, shard, error)?;
+                Some((target, attempt))
+            }
+            ServerErrorKind::Ask => {
+                let target = target(map, shard, error)?;
+                let asking = true;
+                Some((target, Attempt { asking, ..attempt }))
+            }
+            ServerErrorKind::ReadOnly
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown => {
+                self.shards.doubt();
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Shows the breakers' state to operators when it has changed.
+    fn show(&self, map: &ShardMap) {
+        let state = rank(map.worst());
+        // Relaxed: the number is all that is shared.
+        if self.shown_state.swap(state, Ordering::Relaxed) != state {
+            self.breaker_state.set(f64::from(state));
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(follower) = &self.follower {
+            follower.abort();
+        }
+    }
+}
+
+/// Calls for slots that nobody has are left out: their reply stays `Failed`.
+fn first_attempts<'a>(map: &ShardMap, calls: &'a [Call]) -> Vec<Addressed<'a>> {
+    let attempt = |(index, call): (usize, &'a Call)| {
+        let shard = map.shard_of(&call.key)?.clone();
+        let (asking, whole_script) = (false, false);
+        Some((
+            shard,
+            Attempt {
+                index,
+                call,
+                asking,
+                whole_script,
+            },
+        ))
+    };
+    calls.iter().enumerate().filter_map(attempt).collect()
+}
+
+/// Groups attempts; a linear search, because there are few shards.
+fn by_shard(attempts: Vec<Addressed<'_>>) -> Vec<(Arc<Shard>, Vec<Attempt<'_>>)> {
+    let mut groups: Vec<(Arc<Shard>, Vec<Attempt<'_>>)> = Vec::new();
+    for (shard, attempt) in attempts {
+        match groups
+            .iter_mut()
+            .find(|(known, _)| Arc::ptr_eq(known, &shard))
+        {
+            Some((_, group)) => group.push(attempt),
+            None => groups.push((shard, vec![attempt])),
+        }
+    }
+    groups
+}
+
+/// The shard that a redirection names, if the map has it. An empty host means: the one that was asked.
+fn target(map: &ShardMap, asked: &Shard, error: &ServerError) -> Option<Arc<Shard>> {
+    let address = error.details()?.split_ascii_whitespace().nth(1)?;
+    let shard = match address.strip_prefix(':') {
+        Some(port) => map.shard_at(&format!("{}:{port}", asked.host)),
+        None => map.shard_at(address),
+    };
+    shard.cloned()
+}
