@@ -44,10 +44,12 @@ CREATE TABLE hotshelf.cache_parent (
 );
 INSERT INTO hotshelf.cache_parent (id, name) VALUES (1, 'products');
 
--- Which history of the database this is: one row. To be renewed by every restore, see hotshelf.renew_hist().
+-- Which history of the database this is: one row. To be renewed by every restore, see hotshelf.renew_hist(). A cluster that was copied by pg_upgrade,
+-- a dump or logical replication counts its timelines from 1 again; timeline_base keeps versions growing across that.
 CREATE TABLE hotshelf.cache_hist (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    uuid uuid NOT NULL DEFAULT gen_random_uuid()
+    uuid uuid NOT NULL DEFAULT gen_random_uuid(),
+    timeline_base bigint NOT NULL DEFAULT 0
 );
 INSERT INTO hotshelf.cache_hist DEFAULT VALUES;
 
@@ -66,8 +68,11 @@ CREATE UNLOGGED TABLE hotshelf.cache_sealing (
 
 -- The server's own timeline, read from its WAL: the log's lags after a failover until the sequencer has written the row that opens the new one.
 -- Fails on a standby.
-CREATE FUNCTION hotshelf.server_timeline() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION hotshelf.wal_timeline() RETURNS bigint LANGUAGE sql VOLATILE AS $$
     SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
+$$;
+CREATE FUNCTION hotshelf.server_timeline() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT hotshelf.wal_timeline() + timeline_base FROM hotshelf.cache_hist
 $$;
 
 -- The identifier of the database cluster, part of the history: a dump that is loaded elsewhere is another history though its uuid is the same.
@@ -140,9 +145,12 @@ BEGIN
     RETURN (SELECT id FROM cache_parent WHERE name = namespace);
 END $$;
 
--- Begins another history: part of every restore, blue/green switch and copy of a database, before the first node connects.
+-- Begins another history, on a timeline above every one in the log: part of every restore, blue/green switch and copy of a database, before the
+-- first node connects.
 CREATE FUNCTION hotshelf.renew_hist() RETURNS uuid LANGUAGE sql SECURITY DEFINER SET search_path = hotshelf, pg_temp AS $$
-    UPDATE cache_hist SET uuid = gen_random_uuid() RETURNING uuid
+    UPDATE cache_hist SET uuid = gen_random_uuid(),
+        timeline_base = greatest(timeline_base, (SELECT tl FROM cache_log ORDER BY pos DESC LIMIT 1) + 1 - hotshelf.wal_timeline())
+    RETURNING uuid
 $$;
 
 REVOKE EXECUTE ON FUNCTION hotshelf.bump(text), hotshelf.register_namespace(text), hotshelf.renew_hist() FROM PUBLIC;

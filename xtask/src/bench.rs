@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use lexopt::Arg::Value;
 
 use crate::args;
@@ -16,6 +16,9 @@ const RESULTS: &str = "benches/results";
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     let (ours, theirs) = args::split_at_dashes(args);
     let known = names(&process::metadata(false)?);
+    if known.is_empty() {
+        bail!("{PACKAGE} declares no bench in its manifest");
+    }
     let chosen = choose(ours, &known)?;
     for name in chosen {
         keep(&name, theirs).with_context(|| format!("running the bench `{name}`"))?;

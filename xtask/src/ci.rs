@@ -11,14 +11,20 @@ use crate::{codegen, test, tidy};
 /// One check: its name in the summary, and what it runs.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
+/// The fuzz target stands apart from the workspace, which therefore checks nothing of it.
+const FUZZ: &str = "fuzz/Cargo.toml";
+
 /// Flags and environment are the same from step to step, so that one step's build is the next one's.
-const STEPS: [Step; 8] = [
-    ("fmt", || cargo(&["fmt", "--all", "--check"])),
+const STEPS: [Step; 9] = [
+    ("fmt", fmt),
     ("tidy", tidy::run),
     ("deny", deny),
     ("clippy", || clippy(&["--workspace", "--all-targets"])),
     ("clippy without RocksDB", || {
         clippy(&["-p", "hotshelf-cli", "--no-default-features"])
+    }),
+    ("fuzz target", || {
+        cargo(&["check", "--locked", "--manifest-path", FUZZ])
     }),
     ("doc", doc),
     ("test", || test::run(&[])),
@@ -51,6 +57,11 @@ fn print_times(times: &[(&str, Duration)]) {
 
 fn cargo(args: &[&str]) -> anyhow::Result<()> {
     process::run(process::cargo().args(args))
+}
+
+fn fmt() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", FUZZ, "--check"])
 }
 
 /// `--locked`, because the lock file is part of what is checked.

@@ -52,7 +52,7 @@ With `-p PACKAGE` only that package is tested. `--no-install` must come first.
 Usage: cargo xtask ci
 
 Runs, and stops at the first that fails: fmt, tidy, deny (where cargo-deny is installed),
-clippy, clippy without RocksDB, doc, test, codegen --check. Prints the time of each.",
+clippy, clippy without RocksDB, the fuzz target, doc, test, codegen --check. Prints the time of each.",
     ),
     (
         "tidy",

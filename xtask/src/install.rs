@@ -129,7 +129,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
         }
     }
     ensure(purpose, install)?;
-    println!("nothing is missing");
+    println!("nothing that is needed is missing");
     Ok(())
 }
 

@@ -52,7 +52,7 @@ fn parse(args: &[OsString]) -> anyhow::Result<Options> {
 
 fn build(quick: bool) -> Command {
     let mut command = process::cargo();
-    command.args(["build", "--release", "--locked"]);
+    command.args(["build", "--release"]);
     command.args(["-p", "hotshelf-cli", "--bin", "hotshelf"]);
     if quick {
         println!("building without RocksDB: tier l3 will be absent");

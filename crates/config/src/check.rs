@@ -23,7 +23,10 @@ pub(crate) fn from_text(kind: ValueKind, text: &str) -> Value {
             .parse()
             .map_or_else(|_| plain(), Value::Integer),
         ValueKind::Urls(_) if !text.trim_start().starts_with('[') => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
         ValueKind::Urls(_) | ValueKind::Headers | ValueKind::Variants => {
@@ -101,7 +104,10 @@ fn text(value: Value) -> Result<String, String> {
         return Err("must not be empty; leave the key out for its default".to_owned());
     }
     if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("must be at most {TEXT_BYTES_MAX} bytes, not {}", text.len()));
+        return Err(format!(
+            "must be at most {TEXT_BYTES_MAX} bytes, not {}",
+            text.len()
+        ));
     }
     if text.contains('\0') {
         return Err("must not hold a NUL character".to_owned());
@@ -138,7 +144,10 @@ fn url(schemes: &[&str], value: Value) -> Result<Value, String> {
     if rest.is_empty() {
         return Err("ends after its scheme; say where it is".to_owned());
     }
-    if text.chars().any(|letter| letter.is_control() || letter == ' ') {
+    if text
+        .chars()
+        .any(|letter| letter.is_control() || letter == ' ')
+    {
         return Err("must not hold blanks or control characters; write %20 for a blank".to_owned());
     }
     Ok(Value::String(text))
@@ -149,7 +158,10 @@ fn urls(schemes: &[&str], value: Value) -> Result<Value, String> {
         return Err(format!("must be a list of URLs, not {}", type_name(&value)));
     };
     if items.len() > ITEMS_MAX {
-        return Err(format!("must be at most {ITEMS_MAX} URLs, not {}", items.len()));
+        return Err(format!(
+            "must be at most {ITEMS_MAX} URLs, not {}",
+            items.len()
+        ));
     }
     let checked = items.into_iter().enumerate().map(|(index, item)| {
         url(schemes, item).map_err(|reason| format!("URL {} {reason}", index + 1))
@@ -162,7 +174,10 @@ fn headers(value: Value) -> Result<Value, String> {
         return Err("must be a table such as { authorization = \"Bearer TOKEN\" }".to_owned());
     };
     if table.len() > ITEMS_MAX {
-        return Err(format!("must be at most {ITEMS_MAX} headers, not {}", table.len()));
+        return Err(format!(
+            "must be at most {ITEMS_MAX} headers, not {}",
+            table.len()
+        ));
     }
     let checked = table.into_iter().map(|(name, value)| header(&name, value));
     checked.collect::<Result<_, _>>().map(Value::Table)
@@ -175,9 +190,14 @@ fn header(name: &str, value: Value) -> Result<(String, Value), String> {
     }
     let sendable = |text: &str| text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
     match value {
-        Value::String(text) if sendable(&text) => Ok((name.to_ascii_lowercase(), Value::String(text))),
+        Value::String(text) if sendable(&text) => {
+            Ok((name.to_ascii_lowercase(), Value::String(text)))
+        }
         Value::String(_) => Err(format!("the value of `{name}` must be printable ASCII")),
-        other => Err(format!("the value of `{name}` must be text, not {}", type_name(&other))),
+        other => Err(format!(
+            "the value of `{name}` must be text, not {}",
+            type_name(&other)
+        )),
     }
 }
 
@@ -190,7 +210,11 @@ pub(crate) fn is_token(text: &str) -> bool {
 fn variants(value: Value) -> Result<Value, String> {
     let read: Result<Vec<RawDimension>, _> = value.clone().try_into();
     match read {
-        Ok(dimensions) if dimensions.iter().any(|dimension| dimension.values.len() > ITEMS_MAX) => {
+        Ok(dimensions)
+            if dimensions
+                .iter()
+                .any(|dimension| dimension.values.len() > ITEMS_MAX) =>
+        {
             Err(format!("a dimension has at most {ITEMS_MAX} values"))
         }
         Ok(_) => Ok(value),

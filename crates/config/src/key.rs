@@ -82,6 +82,14 @@ impl Key {
         format!("{ENV_PREFIX}{middle}__{}", self.name.to_uppercase())
     }
 
+    /// Whether its default follows from other keys.
+    pub fn is_derived(&self) -> bool {
+        matches!(
+            (self.section, self.name),
+            ("database", "url") | ("l3", "path")
+        )
+    }
+
     /// Whether a value could hold a password or a token.
     pub fn is_secret(&self) -> bool {
         matches!(
@@ -129,14 +137,20 @@ pub(crate) fn suggestion(section_name: &str, name: &str) -> String {
         .flat_map(|section| &section.keys)
         .find(|key| key.name == name);
     let in_section = section(section_name).map(|section| section.keys.as_slice());
-    let nearest = nearest(name, in_section.unwrap_or_default().iter().map(|key| key.name));
+    let nearest = nearest(
+        name,
+        in_section.unwrap_or_default().iter().map(|key| key.name),
+    );
     match (nearest, elsewhere) {
         (Some(nearest), _) => format!("there is no such key; did you mean `{nearest}`?"),
         (None, Some(key)) => format!("there is no such key here; did you mean `{}`?", key.path()),
         (None, None) => match in_section {
             Some(keys) => {
                 let names: Vec<_> = keys.iter().map(|key| key.name).collect();
-                format!("there is no such key; [{section_name}] has {}", names.join(", "))
+                format!(
+                    "there is no such key; [{section_name}] has {}",
+                    names.join(", ")
+                )
             }
             None => section_suggestion(section_name),
         },
@@ -162,7 +176,16 @@ fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<
         candidate.starts_with(name) && name.len() >= 3
     };
     candidates
-        .map(|candidate| (if shared(candidate) { 1 } else { edits(name, candidate) }, candidate))
+        .map(|candidate| {
+            (
+                if shared(candidate) {
+                    1
+                } else {
+                    edits(name, candidate)
+                },
+                candidate,
+            )
+        })
         .filter(|&(edits, candidate)| edits <= (candidate.len() / 3).max(2))
         .min_by_key(|&(edits, _)| edits)
         .map(|(_, candidate)| candidate)
@@ -207,7 +230,10 @@ mod tests {
 
     #[test]
     fn every_path_is_declared_once_and_every_key_is_documented() {
-        let keys: Vec<_> = sections().iter().flat_map(|section| &section.keys).collect();
+        let keys: Vec<_> = sections()
+            .iter()
+            .flat_map(|section| &section.keys)
+            .collect();
         let mut paths: Vec<_> = keys.iter().map(|key| key.path()).collect();
         paths.sort();
         paths.dedup();
@@ -215,8 +241,16 @@ mod tests {
         for key in keys {
             let doc = key.doc.trim();
             assert!(doc.ends_with('.') && doc.len() > 10, "{}", key.path());
-            assert!(key.default.is_some() != key.unset.is_some(), "{}", key.path());
-            assert!(key.unset.is_some() == key.example.is_some(), "{}", key.path());
+            assert!(
+                key.default.is_some() != key.unset.is_some(),
+                "{}",
+                key.path()
+            );
+            assert!(
+                key.unset.is_some() == key.example.is_some(),
+                "{}",
+                key.path()
+            );
             assert!(key.default.as_deref() != Some(""), "{}", key.path());
         }
     }

@@ -18,7 +18,7 @@ mod resolve;
 mod supplied;
 
 pub use config::{
-    Admission, AdminConfig, CoherenceConfig, Config, DatabaseConfig, HttpConfig, HttpSource,
+    AdminConfig, Admission, CoherenceConfig, Config, DatabaseConfig, HttpConfig, HttpSource,
     L1Config, L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource,
     NodeConfig, OriginConfig,
 };

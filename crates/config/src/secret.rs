@@ -80,10 +80,14 @@ fn masked_parameters(text: &str) -> String {
     let Some((before, parameters)) = text.split_once('?') else {
         return text.to_owned();
     };
-    let masked = parameters.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if sounds_secret(name) => format!("{name}={MASK}"),
-        _ => pair.to_owned(),
-    });
+    let masked = parameters
+        .split('&')
+        .map(|pair| match pair.split_once('=') {
+            Some((name, value)) if sounds_secret(name) && !value.starts_with('{') => {
+                format!("{name}={MASK}")
+            }
+            _ => pair.to_owned(),
+        });
     format!("{before}?{}", masked.collect::<Vec<_>>().join("&"))
 }
 
@@ -101,13 +105,29 @@ mod tests {
     #[test]
     fn passwords_and_tokens_are_masked_and_the_rest_stays_readable() {
         for (url, shown) in [
-            ("postgres://shop:hunter2@db:5432/shop", "postgres://shop:***@db:5432/shop"),
-            ("postgres://shop:hun/t@er2@db/shop", "postgres://shop:***@db/shop"),
-            ("postgres://shop@db/shop?password=hunter2&sslmode=require", "postgres://shop@db/shop?password=***&sslmode=require"),
+            (
+                "postgres://shop:hunter2@db:5432/shop",
+                "postgres://shop:***@db:5432/shop",
+            ),
+            (
+                "postgres://shop:hun/t@er2@db/shop",
+                "postgres://shop:***@db/shop",
+            ),
+            (
+                "postgres://shop@db/shop?password=hunter2&sslmode=require",
+                "postgres://shop@db/shop?password=***&sslmode=require",
+            ),
             ("redis://:hunter2@cache:6379/", "redis://:***@cache:6379/"),
             ("redis://cache:6379/", "redis://cache:6379/"),
-            ("https://api/{id}?API_Key=hunter2&lang=de", "https://api/{id}?API_Key=***&lang=de"),
-            ("sqlite:./data/hotshelf.sqlite", "sqlite:./data/hotshelf.sqlite"),
+            (
+                "https://api/{id}?API_Key=hunter2&lang=de",
+                "https://api/{id}?API_Key=***&lang=de",
+            ),
+            ("https://api/?key={id}", "https://api/?key={id}"),
+            (
+                "sqlite:./data/hotshelf.sqlite",
+                "sqlite:./data/hotshelf.sqlite",
+            ),
         ] {
             let secret = SecretUrl::new(url);
             assert_eq!(secret.to_string(), shown);

@@ -120,7 +120,7 @@ impl Counters {
         // Relaxed, and not exact under contention: it only chooses a sample.
         let count = self.l1_hits.load(Ordering::Relaxed).wrapping_add(1);
         self.l1_hits.store(count, Ordering::Relaxed);
-        count % L1_SAMPLE == 0
+        count.is_multiple_of(L1_SAMPLE)
     }
 
     pub(crate) fn l1_miss(&self) {

@@ -2,10 +2,11 @@
 //!
 //! Each wanted document is put on its group's list (a namespace, a variant and a class), and a runner queues for a permit. A
 //! runner that gets one takes as many documents off the list as fit in a statement, whoever wanted them; a runner that finds the
-//! list empty is done. So an idle origin gets one statement per fill at once, and a slow one gets few large statements.
+//! list empty is done, and one that gets no permit refuses what the others have no room for. So an idle origin gets one statement per fill at once, and a slow one gets few large statements.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hotshelf_model::{
@@ -44,7 +45,16 @@ pub(crate) struct Group {
 #[derive(Debug)]
 struct Wanted {
     id: Id,
+    /// The call that wants it.
+    call: u64,
     sender: oneshot::Sender<FetchOutcome>,
+}
+
+/// Invariant: `runners` full statements have room for everything that is wanted.
+#[derive(Debug, Default)]
+struct Waiting {
+    wanted: VecDeque<Wanted>,
+    runners: usize,
 }
 
 #[derive(Debug)]
@@ -63,7 +73,8 @@ pub(crate) struct Fetcher {
     budget: Arc<Budget>,
     clock: Arc<dyn Clock>,
     documents_max: usize,
-    wanted: Mutex<HashMap<Group, Vec<Wanted>>>,
+    calls: AtomicU64,
+    waiting: Mutex<HashMap<Group, Waiting>>,
     counters: FetchCounters,
 }
 
@@ -87,13 +98,13 @@ impl Fetcher {
                 .map(|class| metric::FETCHED_DOCUMENTS.counter(&[("class", class.as_str())])),
             seconds: metric::LOOKUP_SECONDS.histogram(&[("tier", "origin")]),
         };
-        let wanted = Mutex::new(HashMap::new());
         Arc::new(Fetcher {
             origin,
             budget,
             clock,
             documents_max,
-            wanted,
+            calls: AtomicU64::new(0),
+            waiting: Mutex::default(),
             counters,
         })
     }
@@ -106,40 +117,45 @@ impl Fetcher {
         as_of: Option<DbTime>,
         patience: Duration,
     ) -> Vec<oneshot::Receiver<FetchOutcome>> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let runners = ids.len().div_ceil(self.documents_max);
         let mut receivers = Vec::with_capacity(ids.len());
         {
-            let mut wanted = self.wanted.lock();
-            let list = wanted.entry(group.clone()).or_default();
+            let mut waiting = self.waiting.lock();
+            let list = waiting.entry(group.clone()).or_default();
+            list.runners += runners;
             for id in ids {
                 let (sender, receiver) = oneshot::channel();
-                list.push(Wanted {
+                list.wanted.push_back(Wanted {
                     id: id.clone(),
+                    call,
                     sender,
                 });
                 receivers.push(receiver);
             }
         }
-        for _ in 0..ids.len().div_ceil(self.documents_max) {
-            tokio::spawn(Arc::clone(self).run(group.clone(), as_of, patience));
+        for _ in 0..runners {
+            tokio::spawn(Arc::clone(self).run(group.clone(), call, as_of, patience));
         }
         receivers
     }
 
-    /// There are as many runners as full statements could be needed, so each list is emptied, by answers or by refusals.
-    async fn run(self: Arc<Self>, group: Group, as_of: Option<DbTime>, patience: Duration) {
+    async fn run(
+        self: Arc<Self>,
+        group: Group,
+        call: u64,
+        as_of: Option<DbTime>,
+        patience: Duration,
+    ) {
         let started = self.clock.now();
-        let permit = self.budget.acquire(group.class, patience).await;
+        let Ok(permit) = self.budget.acquire(group.class, patience).await else {
+            self.give_up(&group, call);
+            return;
+        };
         let batch = self.take(&group);
         if batch.is_empty() {
             return;
         }
-        let Ok(permit) = permit else {
-            refuse(
-                batch,
-                &Error::new(ErrorKind::Shed, "the origin budget has no room"),
-            );
-            return;
-        };
         let as_of_boot = self.clock.now();
         let left = patience.saturating_sub(as_of_boot.since(started));
         let outcome = tokio::time::timeout(left, self.ask(&group, &batch, as_of)).await;
@@ -197,15 +213,17 @@ impl Fetcher {
         Err(Error::new(ErrorKind::OriginFailed, context))
     }
 
+    /// The oldest wants, as many as fit in a statement.
     fn take(&self, group: &Group) -> Batch {
-        let mut wanted = self.wanted.lock();
+        let mut waiting = self.waiting.lock();
         let mut batch = Batch::default();
-        let Some(list) = wanted.get_mut(group) else {
+        let Some(list) = waiting.get_mut(group) else {
             return batch;
         };
+        list.runners -= 1;
         let mut index = HashMap::new();
-        let count = list.len().min(self.documents_max);
-        for Wanted { id, sender } in list.drain(..count) {
+        let count = list.wanted.len().min(self.documents_max);
+        for Wanted { id, sender, .. } in list.wanted.drain(..count) {
             let at = *index.entry(id.clone()).or_insert(batch.ids.len());
             if at == batch.ids.len() {
                 batch.ids.push(id);
@@ -213,10 +231,39 @@ impl Fetcher {
             }
             batch.senders[at].push(sender);
         }
-        if list.is_empty() {
-            wanted.remove(group);
+        if list.runners == 0 {
+            waiting.remove(group);
         }
         batch
+    }
+
+    /// A runner without a permit refuses what its own call still wants, and no more than the other runners have no room for.
+    fn give_up(&self, group: &Group, call: u64) {
+        let mut refused = Vec::new();
+        let mut waiting = self.waiting.lock();
+        let Some(list) = waiting.get_mut(group) else {
+            return;
+        };
+        list.runners -= 1;
+        let room = list.runners * self.documents_max;
+        let mut at = list.wanted.len();
+        while list.wanted.len() > room && at > 0 {
+            at -= 1;
+            if list.wanted[at].call == call {
+                refused.extend(list.wanted.remove(at));
+            }
+        }
+        // Others took this call's wants along in their statements, and left theirs.
+        let surplus = list.wanted.len().saturating_sub(room);
+        refused.extend(list.wanted.drain(list.wanted.len() - surplus..));
+        if list.runners == 0 {
+            waiting.remove(group);
+        }
+        drop(waiting);
+        let error = Error::new(ErrorKind::Shed, "the origin budget has no room");
+        for Wanted { sender, .. } in refused {
+            send(vec![sender], &Err(error.clone()));
+        }
     }
 
     /// The group of a namespace's fetches.
@@ -245,7 +292,7 @@ impl Batch {
 fn send(senders: Vec<oneshot::Sender<FetchOutcome>>, outcome: &FetchOutcome) {
     for sender in senders {
         // Who no longer listens has landed its flight another way.
-        let _: Result<(), _> = sender.send(outcome.clone());
+        sender.send(outcome.clone()).ok();
     }
 }
 

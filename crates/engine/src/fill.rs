@@ -178,12 +178,12 @@ impl Fill {
         entry: &Entry,
         tier: TierName,
         as_of: Boot,
-    ) -> Result<(), (Pending, Admission)> {
+    ) -> Option<(Pending, Admission)> {
         let Some(knowledge) = self.engine.follower.knowledge() else {
             // Before the first poll only the origin is asked. What it says is served, and is suspect once there is a poll.
             let slot = self.slot(&pending, entry, NEVER, as_of);
             self.land(pending, slot, tier);
-            return Ok(());
+            return None;
         };
         // Without the database's clock there is no first poll, so this is only the type's other case.
         let now = self.engine.follower.db_now().unwrap_or_default();
@@ -206,11 +206,11 @@ impl Fill {
         );
         self.engine.counters.admission(tier, admission);
         if admission != Admission::Fresh {
-            return Err((pending, admission));
+            return Some((pending, admission));
         }
         let slot = self.slot(&pending, entry, knowledge.generation, as_of);
         self.land(pending, slot, tier);
-        Ok(())
+        None
     }
 
     fn ttl_hard(&self, kind: Kind) -> Duration {

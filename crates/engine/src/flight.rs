@@ -163,7 +163,7 @@ impl FlightGuard {
 
     /// Tells the waiters. What they may find in L1 must be there before.
     pub(crate) fn land(self, outcome: Outcome) {
-        let _: Result<(), _> = self.flight.outcome.set(outcome);
+        self.flight.outcome.set(outcome).ok();
     }
 }
 

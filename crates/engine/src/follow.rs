@@ -91,6 +91,8 @@ pub(crate) struct Follower {
     /// Beside `knowledge`, for the hot path.
     generation: AtomicU32,
     proof: AtomicU64,
+    /// Copies of earlier generations belong to another history: they are neither served nor revalidated.
+    dead_before: AtomicU32,
     db_clock: DbClock,
     former_proofs: Mutex<VecDeque<(Generation, Boot)>>,
     version_max: AtomicU64,
@@ -127,6 +129,7 @@ impl Follower {
             knowledge: RwLock::new(None),
             generation: AtomicU32::new(0),
             proof: AtomicU64::new(0),
+            dead_before: AtomicU32::new(0),
             db_clock: DbClock::default(),
             former_proofs: Mutex::default(),
             version_max: AtomicU64::new(0),
@@ -143,8 +146,9 @@ impl Follower {
         loop {
             self.poll().await;
             // Woken early by `nudge`; a time-out is the ordinary case.
-            let _: Result<(), _> =
-                tokio::time::timeout(self.poll_interval, self.nudge.notified()).await;
+            tokio::time::timeout(self.poll_interval, self.nudge.notified())
+                .await
+                .ok();
         }
     }
 
@@ -191,6 +195,11 @@ impl Follower {
         if change != PollChange::Unmoved {
             self.remember_proof();
             tracing::debug!(?change, position = after.low.0, "the change log has moved");
+        }
+        if change == PollChange::OtherHistory {
+            tracing::warn!(hist = %after.hist, "the database has another history: every copy of the former one is dead");
+            self.dead_before
+                .store(after.generation.0, Ordering::Release);
         }
         *knowledge = Some(after);
         // Release, and in this order: who sees the new proof also sees the new generation.
@@ -253,6 +262,11 @@ impl Follower {
             .rev()
             .find(|(generation, _)| *generation == held.generation);
         proof.map_or(held.as_of, |&(_, proof)| held.as_of.max(proof))
+    }
+
+    /// Whether a copy belongs to a history that has ended.
+    pub(crate) fn is_dead(&self, generation: Generation) -> bool {
+        generation.0 < self.dead_before.load(Ordering::Acquire)
     }
 
     /// The latest time that the database's clock can show.

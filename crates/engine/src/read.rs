@@ -67,7 +67,10 @@ impl Engine {
             held.tracked && context.now.since(context.proof) > context.staleness_bound;
         let origin_is_silent =
             verdict == Verdict::Unproven || node_is_unproven || slot.is_quiet(context.now);
-        if !origin_is_silent || !self.is_within_cap(key, held, context) {
+        if self.follower.is_dead(held.generation)
+            || !origin_is_silent
+            || !self.is_within_cap(key, held, context)
+        {
             return None;
         }
         if verdict != Verdict::Unproven && !slot.is_quiet(context.now) {
@@ -230,7 +233,7 @@ impl Engine {
                 continue;
             };
             // What cannot take off lands by the drop of its guard, with its reason.
-            let _: Result<(), _> = self.fly(&Arc::clone(source), pending, options);
+            self.fly(&Arc::clone(source), pending, options).ok();
         }
         let outcomes = join_all(
             reads
@@ -317,9 +320,16 @@ impl Engine {
         }
     }
 
+    /// What L1 holds of the present history.
+    fn living(&self, key: &Key) -> Option<Arc<Slot>> {
+        self.l1
+            .get(key)
+            .filter(|slot| !self.follower.is_dead(slot.held().generation))
+    }
+
     pub(crate) fn pending(&self, guard: FlightGuard, floor: Version) -> Option<Pending> {
         let id = Id::new(guard.key().id()).ok()?;
-        let held = self.l1.get(guard.key());
+        let held = self.living(guard.key());
         Some(Pending {
             guard,
             id,

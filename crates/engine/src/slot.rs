@@ -82,7 +82,7 @@ impl Slot {
                 zstd: OnceLock::from(Some(zstd.clone())),
                 gzip: OnceLock::new(),
             };
-            let _: Result<(), _> = encoded.set(Box::new(made));
+            encoded.set(Box::new(made)).ok();
         }
         Slot {
             version: entry.stamp.version,

@@ -1,1 +1,36 @@
-//! Placeholder.
+//! HTTP: the routes over the engine, and the listeners that serve them within bounds.
+//!
+//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `health`, `problem`, `headers`, `target`, then
+//! [`serve`] and `watch` for connections.
+
+pub mod body;
+pub mod front;
+pub mod listener;
+pub mod openapi;
+pub mod problem;
+pub mod request_id;
+pub mod routes;
+pub mod serve;
+pub mod settings;
+pub mod state;
+
+mod batch;
+mod counters;
+mod headers;
+mod health;
+mod read;
+mod target;
+mod watch;
+
+#[cfg(test)]
+mod testing;
+
+pub use front::Front;
+pub use listener::{ListenAddress, Listener};
+pub use openapi::openapi;
+pub use problem::Problem;
+pub use request_id::RequestId;
+pub use routes::{admin_router, public_router};
+pub use serve::{Drained, serve};
+pub use settings::HttpSettings;
+pub use state::ApiState;

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use hotshelf_engine::Answer;
 use hotshelf_model::{Encoding, FieldProblem, Kind, VersionToken};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::headers::{
     HOTSHELF_MIN_VERSION, none_match_fails, preferred_encoding, put_absent_headers, put_content_encoding, put_document_headers,
 };
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, log_failure};
-use crate::request_id::RequestId;
+use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::state::ApiState;
 use crate::target;
 
@@ -29,8 +30,8 @@ pub(crate) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn of<B>(request: &'a http::Request<B>) -> Self {
-        Asked { method: request.method(), headers: request.headers() }
+    fn of(method: &'a Method, headers: &'a HeaderMap) -> Self {
+        Asked { method, headers }
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn answer_at_once<B>(state: &ApiState, request: &http::Request<B>) ->
     target::document_path(uri.path())?;
     let key = target::document_key(&state.cache, uri.path(), uri.query()).ok()?;
     let answer = state.cache.try_get(&key)?;
-    let asked = Asked::of(request);
+    let asked = Asked::of(request.method(), request.headers());
     let min_version = min_version(asked.headers).ok()?;
     // An older version may still be good enough (a token of an older timeline); the engine knows that.
     if min_version.is_some_and(|token| answer.version() < token.version()) {
@@ -78,29 +79,29 @@ pub(crate) fn answer_at_once<B>(state: &ApiState, request: &http::Request<B>) ->
                 ("Hotshelf-Stale" = u64, description = "Only when stale: nothing committed longer ago than this many seconds is missing"),
             )),
         (status = 304, description = "The copy named in `If-None-Match` is current"),
-        (status = 400, description = "`invalid`: a bad id, variant or token", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`absent` (with version and freshness headers), `unknown_namespace` or `unknown_route`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 412, description = "`version_unknown`: the token lies above everything the database has given out", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 414, description = "`url_too_long`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 502, description = "`too_large`: the origin's document is larger than the limit", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`shed`, `origin_failed` or `unavailable`: nothing to serve; see `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "`origin_timeout` or `version_timeout`: nothing to serve in time", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "`invalid`: a bad id, variant or token", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 404, description = "`absent` (with version and freshness headers), `unknown_namespace` or `unknown_route`", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 412, description = "`version_unknown`: the token lies above everything the database has given out", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 414, description = "`url_too_long`", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 502, description = "`too_large`: the origin's document is larger than the limit", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "`shed`, `origin_failed` or `unavailable`: nothing to serve; see `Retry-After`", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 504, description = "`origin_timeout` or `version_timeout`: nothing to serve in time", body = ProblemBody<'_>, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn read(State(state): State<Arc<ApiState>>, request: Request) -> Response {
+    let (request, _body) = request.into_parts();
     let answer = match find(&state, &request).await {
-        Ok(answer) => render(&answer, Asked::of(&request)),
-        Err(problem) => problem.answer(&RequestId::of(request.headers())),
+        Ok(answer) => render(&answer, Asked::of(&request.method, &request.headers)),
+        Err(problem) => problem.answer(&RequestId::of(&request.headers)),
     };
     answer.map(Into::into)
 }
 
-async fn find(state: &ApiState, request: &Request) -> Result<Answer, Problem> {
-    let uri = request.uri();
-    let key = target::document_key(&state.cache, uri.path(), uri.query())?;
-    let min_version = min_version(request.headers()).map_err(|problem| Problem::invalid(vec![problem]))?;
+async fn find(state: &ApiState, request: &Parts) -> Result<Answer, Problem> {
+    let key = target::document_key(&state.cache, request.uri.path(), request.uri.query())?;
+    let min_version = min_version(&request.headers).map_err(|problem| Problem::invalid(vec![problem]))?;
     state.cache.get(&key, state.read_options(min_version)).await.map_err(|error| {
-        log_failure(&error, &RequestId::of(request.headers()));
+        log_failure(&error, &RequestId::of(&request.headers));
         Problem::of_read(&error)
     })
 }
@@ -139,7 +140,9 @@ fn render_absent(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
     let mut headers = HeaderMap::with_capacity(HEADERS_ROOM);
     put_absent_headers(&mut headers, answer);
     headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-    let body = Problem::absent().body(&RequestId::of(asked.headers));
+    let request_id = RequestId::of(asked.headers);
+    let body = Problem::absent().body(&request_id);
+    headers.insert(X_REQUEST_ID, request_id.header());
     respond(StatusCode::NOT_FOUND, headers, body, asked)
 }
 

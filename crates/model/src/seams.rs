@@ -29,7 +29,7 @@ pub trait Tier: Send + Sync + Debug {
     /// Looks keys up. The entries are not admitted yet: that is the engine's to do.
     fn get_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, Vec<Lookup>>;
 
-    /// Writes entries, each fenced: a copy with a greater [`crate::Stamp`] is kept.
+    /// Writes entries, each fenced: a copy with a greater [`crate::Stamp`] is kept, one with an equal stamp is replaced.
     fn put_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>>;
 
     /// Removes copies from this tier only; best effort.

@@ -104,6 +104,8 @@ metrics_list! {
         "Open connections.";
     HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]
         "Connections closed at once because the limit was reached.";
+    HTTP_CONNECTIONS_SLOW = Counter "hotshelf_http_connections_slow_total" ["listener", "reason"]
+        "Connections closed because the client was too slow: head, reading, request or idle.";
     L3_RECREATED = Counter "hotshelf_l3_recreated_total" []
         "Times that L3 was found damaged when it was opened, removed, and started cold.";
     L3_PUTS_STOPPED = Gauge "hotshelf_l3_puts_stopped" []

@@ -205,7 +205,7 @@ async fn take_in(
         } else {
             Duration::ZERO
         };
-        let due = now() + delay;
+        let due = Instant::now() + delay;
         if chunks.send((due, buffer[..length].to_vec())).await.is_err() {
             return Ok(());
         }
@@ -229,8 +229,4 @@ async fn let_out(
         to.write_all(&chunk).await?;
     }
     to.shutdown().await
-}
-
-fn now() -> Instant {
-    Instant::now()
 }

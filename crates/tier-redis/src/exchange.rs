@@ -53,14 +53,19 @@ impl Exchange {
         }
     }
 
+    /// The shards as they are known now.
+    pub(crate) fn map(&self) -> Arc<ShardMap> {
+        self.shards.current()
+    }
+
     /// The worst state of any shard's breaker.
     pub(crate) fn state(&self) -> BreakerState {
-        self.shards.current().worst()
+        self.map().worst()
     }
 
     /// Whether asking about a key would be refused at once, so that preparing the call would be a waste.
     pub(crate) fn refuses(&self, key: &str) -> bool {
-        let map = self.shards.current();
+        let map = self.map();
         map.shard_of(key)
             .is_some_and(|shard| !shard.breaker.may_pass(shard.clock.now()))
     }
@@ -74,7 +79,7 @@ impl Exchange {
             return vec![Err(UnavailableReason::Busy); calls.len()];
         };
         let until = Instant::now() + deadline;
-        let map = self.shards.current();
+        let map = self.map();
         let mut replies = vec![Err(UnavailableReason::Failed); calls.len()];
         let mut attempts = first_attempts(&map, calls);
         for _ in 0..ROUNDS_MAX {
@@ -99,17 +104,14 @@ impl Exchange {
         until: Instant,
     ) -> Vec<(Arc<Shard>, Attempt<'a>, Reply)> {
         let groups = by_shard(attempts);
-        let pipelines = groups.iter().flat_map(|(shard, attempts)| {
-            let pipelines = attempts.chunks(self.pipeline_keys_max);
-            pipelines.map(move |pipeline| async move {
-                let replies = shard.send(pipeline, until).await;
-                let answered = pipeline.iter().zip(replies);
-                answered
-                    .map(|(&attempt, reply)| (shard.clone(), attempt, reply))
-                    .collect::<Vec<_>>()
-            })
+        let sent = groups.iter().map(async |(shard, attempts)| {
+            let replies = shard.send(attempts, self.pipeline_keys_max, until).await;
+            let answered = attempts.iter().zip(replies);
+            answered
+                .map(|(&attempt, reply)| (shard.clone(), attempt, reply))
+                .collect::<Vec<_>>()
         });
-        let answered = join_all(pipelines).await;
+        let answered = join_all(sent).await;
         answered.into_iter().flatten().collect()
     }
 

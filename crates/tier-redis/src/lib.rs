@@ -20,3 +20,6 @@ mod tier;
 
 pub use settings::RedisSettings;
 pub use tier::RedisTier;
+
+#[cfg(test)]
+mod tests;

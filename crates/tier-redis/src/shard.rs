@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::future::join_all;
 use hotshelf_model::{Breaker, BreakerState, Clock, UnavailableReason};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
@@ -56,46 +57,42 @@ impl Shard {
         self.link().map(|(_, connection)| connection)
     }
 
-    /// Sends calls in one round trip; one reply each, in order.
-    pub(crate) async fn send(&self, attempts: &[Attempt<'_>], until: Instant) -> Vec<Reply> {
-        self.try_send(attempts, until)
-            .await
-            .unwrap_or_else(|reason| vec![Err(reason); attempts.len()])
-    }
-
-    async fn try_send(
+    /// Sends calls in pipelines of at most `keys_max`, all at the same time; one reply each, in order.
+    pub(crate) async fn send(
         &self,
         attempts: &[Attempt<'_>],
+        keys_max: usize,
         until: Instant,
-    ) -> Result<Vec<Reply>, UnavailableReason> {
-        let pass = self
-            .breaker
-            .try_pass(self.clock.now())
-            .ok_or(UnavailableReason::Open)?;
-        let sent = match self.link() {
-            None => Err(UnavailableReason::Failed),
-            Some((link, mut connection)) => {
-                let request = Request::pack(attempts, self.mget);
-                match timeout_at(until, request.send(&mut connection)).await {
-                    Ok(Ok(values)) => Ok(values),
-                    Ok(Err(error)) => {
-                        tracing::debug!(address = self.address, %error, "asking redis failed");
-                        link.doubt();
-                        Err(UnavailableReason::Failed)
-                    }
-                    Err(_) => Err(UnavailableReason::Deadline),
-                }
-            }
+    ) -> Vec<Reply> {
+        let Some(pass) = self.breaker.try_pass(self.clock.now()) else {
+            return vec![Err(UnavailableReason::Open); attempts.len()];
         };
-        let ok = sent
-            .as_ref()
-            .is_ok_and(|values| !values.iter().any(refuses));
+        let pipelines = attempts.chunks(keys_max);
+        let sent = join_all(pipelines.map(|pipeline| self.send_pipeline(pipeline, until))).await;
+        // One outcome for the whole operation: a large batch must not open the breaker by itself.
+        let ok = sent.iter().any(|pipeline| is_service(pipeline));
         self.log(self.breaker.record(pass, ok, self.clock.now()));
-        let values = sent?;
-        if values.len() != attempts.len() {
-            return Err(UnavailableReason::Failed);
+        sent.into_iter().flatten().collect()
+    }
+
+    /// Sends calls in one round trip.
+    async fn send_pipeline(&self, attempts: &[Attempt<'_>], until: Instant) -> Vec<Reply> {
+        let failed = |reason| vec![Err(reason); attempts.len()];
+        let Some((link, mut connection)) = self.link() else {
+            return failed(UnavailableReason::Failed);
+        };
+        let request = Request::pack(attempts, self.mget);
+        match timeout_at(until, request.send(&mut connection)).await {
+            Ok(Ok(values)) if values.len() == attempts.len() => {
+                values.into_iter().map(Ok).collect()
+            }
+            Ok(outcome) => {
+                tracing::debug!(address = self.address, error = ?outcome.err(), "asking redis failed");
+                link.doubt();
+                failed(UnavailableReason::Failed)
+            }
+            Err(_) => failed(UnavailableReason::Deadline),
         }
-        Ok(values.into_iter().map(Ok).collect())
     }
 
     fn log(&self, changed: Option<BreakerState>) {
@@ -109,6 +106,12 @@ impl Shard {
             Some(BreakerState::HalfOpen) | None => {}
         }
     }
+}
+
+/// Whether these replies come from a process that serves.
+fn is_service(replies: &[Reply]) -> bool {
+    let serves = |reply: &Reply| reply.as_ref().is_ok_and(|value| !refuses(value));
+    replies.iter().all(serves)
 }
 
 /// Whether this reply means that the process serves nobody just now, rather than that this one command failed.

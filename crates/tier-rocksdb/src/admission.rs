@@ -35,7 +35,11 @@ impl SeenKeys {
             old: Bitmap::new(keys_max),
             young_since: now,
         };
-        SeenKeys { window, keys_max: keys_max as u64, generations: RwLock::new(generations) }
+        SeenKeys {
+            window,
+            keys_max: keys_max as u64,
+            generations: RwLock::new(generations),
+        }
     }
 
     /// Notes a key by its hash; says whether it was noted before, within the last one to two windows.
@@ -65,7 +69,8 @@ impl SeenKeys {
     }
 
     fn is_due(&self, generations: &Generations, now: Boot) -> bool {
-        now.since(generations.young_since) >= self.window || generations.young.added() >= self.keys_max
+        now.since(generations.young_since) >= self.window
+            || generations.young.added() >= self.keys_max
     }
 }
 
@@ -80,7 +85,10 @@ struct Bitmap {
 impl Bitmap {
     fn new(keys_max: usize) -> Self {
         let words = (keys_max * BITS_PER_KEY).div_ceil(64).next_power_of_two();
-        Bitmap { words: (0..words).map(|_| AtomicU64::new(0)).collect(), added: AtomicU64::new(0) }
+        Bitmap {
+            words: (0..words).map(|_| AtomicU64::new(0)).collect(),
+            added: AtomicU64::new(0),
+        }
     }
 
     fn added(&self) -> u64 {
@@ -100,7 +108,8 @@ impl Bitmap {
     }
 
     fn holds(&self, hash: u64) -> bool {
-        self.probes(hash).all(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+        self.probes(hash)
+            .all(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
     }
 
     /// Double hashing over the two halves of the hash.
@@ -128,8 +137,12 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(60);
 
     fn hash(number: u64) -> u64 {
-        let mixed = (number ^ (number >> 31)).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(17)
+        let mixed = (number ^ (number >> 31))
+            .wrapping_add(1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 29))
+            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+            .rotate_left(17)
     }
 
     fn at(seconds: u64) -> Boot {
@@ -157,7 +170,9 @@ mod tests {
     #[test]
     fn more_keys_than_the_limit_neither_grow_it_nor_fill_it_up() {
         let seen = SeenKeys::new(1024, WINDOW, at(0));
-        let early = (0..200_000).filter(|&number| seen.note(hash(number), at(0))).count();
+        let early = (0..200_000)
+            .filter(|&number| seen.note(hash(number), at(0)))
+            .count();
         assert!(early < 2_000, "{early} of 200,000 keys were taken for seen");
         assert!(seen.generations.read().young.added() <= 1025);
     }

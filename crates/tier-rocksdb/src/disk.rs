@@ -11,9 +11,8 @@ use hotshelf_model::{
 };
 use parking_lot::Mutex;
 use rocksdb::properties::{
-    PropName,
     BACKGROUND_ERRORS, CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE,
-    NUM_ENTRIES_ACTIVE_MEM_TABLE,
+    NUM_ENTRIES_ACTIVE_MEM_TABLE, PropName,
 };
 use rocksdb::{DB, DBPinnableSlice, FlushOptions, ReadOptions, WriteOptions};
 
@@ -40,7 +39,9 @@ pub(crate) struct Disk {
 
 impl std::fmt::Debug for Disk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Disk").field("db", &self.db).finish_non_exhaustive()
+        f.debug_struct("Disk")
+            .field("db", &self.db)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,8 +85,13 @@ impl Disk {
             return keys.iter().map(|key| self.get(key)).collect();
         };
         let texts: Vec<String> = keys.iter().map(TierKey::to_string).collect();
-        let found = self.db.batched_multi_get_cf_opt(family, &texts, false, &self.read);
-        keys.iter().zip(found).map(|(key, found)| self.lookup(key, found)).collect()
+        let found = self
+            .db
+            .batched_multi_get_cf_opt(family, &texts, false, &self.read);
+        keys.iter()
+            .zip(found)
+            .map(|(key, found)| self.lookup(key, found))
+            .collect()
     }
 
     fn lookup(&self, key: &TierKey, found: Found<'_>) -> Lookup {
@@ -154,7 +160,9 @@ impl Disk {
     pub(crate) fn remove(&self, key: &TierKey) -> bool {
         let _stripe = self.stripe(key).lock();
         let removed = self.db.delete_opt(key.to_string(), &self.write);
-        removed.inspect_err(|error| self.warn("removing from l3", error)).is_ok()
+        removed
+            .inspect_err(|error| self.warn("removing from l3", error))
+            .is_ok()
     }
 
     fn stripe(&self, key: &TierKey) -> &Mutex<()> {

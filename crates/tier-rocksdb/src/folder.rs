@@ -33,7 +33,10 @@ pub(crate) fn open(settings: &RocksSettings) -> Result<Opened, Error> {
         return recreate(settings, "its CURRENT file is missing");
     }
     match open_db(settings) {
-        Ok(db) => Ok(Opened { db, recreated: false }),
+        Ok(db) => Ok(Opened {
+            db,
+            recreated: false,
+        }),
         Err(error) if is_damage(&error) => recreate(settings, error.as_ref()),
         Err(error) => Err(open_error(settings, error)),
     }
@@ -47,7 +50,10 @@ fn recreate(settings: &RocksSettings, why: &str) -> Result<Opened, Error> {
         Error::new(ErrorKind::Unavailable, context).with_source(error)
     })?;
     let db = open_db(settings).map_err(|error| open_error(settings, error))?;
-    Ok(Opened { db, recreated: true })
+    Ok(Opened {
+        db,
+        recreated: true,
+    })
 }
 
 fn open_db(settings: &RocksSettings) -> Result<DB, rocksdb::Error> {
@@ -129,7 +135,9 @@ fn open_error(settings: &RocksSettings, error: rocksdb::Error) -> Error {
     let text = error.as_ref();
     let locked = text.contains("lock hold by current process") || text.contains("While lock file");
     let context = if locked {
-        format!("opening l3 in {folder}: it is in use by another process; give each node its own folder")
+        format!(
+            "opening l3 in {folder}: it is in use by another process; give each node its own folder"
+        )
     } else {
         format!("opening l3 in {folder}")
     };

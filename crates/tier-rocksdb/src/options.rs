@@ -1,7 +1,8 @@
 //! RocksDB's options, from our settings.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, DBCompactionStyle, DBCompressionType, Error, LogLevel, Options,
+    BlockBasedOptions, Cache, ChecksumType, DBCompactionStyle, DBCompressionType, Error, LogLevel,
+    Options,
 };
 
 use crate::settings::RocksSettings;

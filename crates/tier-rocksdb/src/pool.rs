@@ -48,11 +48,20 @@ impl<C> fmt::Debug for Pool<C> {
 }
 
 impl<C> Pool<C> {
-    pub(crate) fn new(name: &str, threads: usize, jobs_max: usize, on: &Arc<C>) -> Result<Self, Error>
+    pub(crate) fn new(
+        name: &str,
+        threads: usize,
+        jobs_max: usize,
+        on: &Arc<C>,
+    ) -> Result<Self, Error>
     where
         C: Send + Sync + 'static,
     {
-        let state = State { jobs: VecDeque::new(), threads: 0, stopped: false };
+        let state = State {
+            jobs: VecDeque::new(),
+            threads: 0,
+            stopped: false,
+        };
         let queue = Arc::new(Queue {
             state: Mutex::new(state),
             job_came: Condvar::new(),
@@ -72,7 +81,9 @@ impl<C> Pool<C> {
     {
         let queue = Arc::clone(&self.queue);
         queue.state.lock().threads += 1;
-        let spawned = thread::Builder::new().name(name).spawn(move || queue.work(on));
+        let spawned = thread::Builder::new()
+            .name(name)
+            .spawn(move || queue.work(on));
         if let Err(error) = spawned {
             self.queue.state.lock().threads -= 1;
             let context = "starting a thread of l3";
@@ -108,7 +119,9 @@ impl<C> Pool<C> {
     /// Waits for the threads of a stopped pool; says whether all have ended.
     pub(crate) fn ended_within(&self, limit: Duration) -> bool {
         let mut state = self.queue.state.lock();
-        self.queue.thread_ended.wait_while_for(&mut state, |state| state.threads > 0, limit);
+        self.queue
+            .thread_ended
+            .wait_while_for(&mut state, |state| state.threads > 0, limit);
         state.threads == 0
     }
 }

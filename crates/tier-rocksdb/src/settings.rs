@@ -100,26 +100,69 @@ impl RocksSettings {
     pub fn problems(&self) -> Vec<FieldProblem> {
         let memtable = self.memtable_bytes as u64;
         let checks = [
-            (self.folder.as_os_str().is_empty(), "folder", "must not be empty".to_owned()),
-            (!(MIB..=1024 * MIB).contains(&memtable), "memtable_bytes", "must be 1 MiB to 1 GiB".to_owned()),
+            (
+                self.folder.as_os_str().is_empty(),
+                "folder",
+                "must not be empty".to_owned(),
+            ),
+            (
+                !(MIB..=1024 * MIB).contains(&memtable),
+                "memtable_bytes",
+                "must be 1 MiB to 1 GiB".to_owned(),
+            ),
             (
                 self.bytes_max / 4 < memtable,
                 "bytes_max",
-                format!("must be at least four memtables, {} bytes", memtable.saturating_mul(4)),
+                format!(
+                    "must be at least four memtables, {} bytes",
+                    memtable.saturating_mul(4)
+                ),
             ),
-            (self.ttl < Duration::from_secs(1), "ttl", "must be at least one second".to_owned()),
-            (self.block_cache_bytes < 1 << 20, "block_cache_bytes", "must be at least 1 MiB".to_owned()),
+            (
+                self.ttl < Duration::from_secs(1),
+                "ttl",
+                "must be at least one second".to_owned(),
+            ),
+            (
+                self.block_cache_bytes < 1 << 20,
+                "block_cache_bytes",
+                "must be at least 1 MiB".to_owned(),
+            ),
             (
                 u64::from(self.write_bytes_per_second_max) < MIB,
                 "write_bytes_per_second_max",
                 "must be at least 1 MiB".to_owned(),
             ),
-            (!(1..=19).contains(&self.zstd_level), "zstd_level", "must be 1 to 19".to_owned()),
-            (!(1..=256).contains(&self.threads), "threads", "must be 1 to 256".to_owned()),
-            (!(1..=64).contains(&self.put_threads), "put_threads", "must be 1 to 64".to_owned()),
-            (self.queue_max == 0, "queue_max", "must be at least 1".to_owned()),
-            (self.deadline.is_zero(), "deadline", "must be more than zero".to_owned()),
-            (self.put_deadline.is_zero(), "put_deadline", "must be more than zero".to_owned()),
+            (
+                !(1..=19).contains(&self.zstd_level),
+                "zstd_level",
+                "must be 1 to 19".to_owned(),
+            ),
+            (
+                !(1..=256).contains(&self.threads),
+                "threads",
+                "must be 1 to 256".to_owned(),
+            ),
+            (
+                !(1..=64).contains(&self.put_threads),
+                "put_threads",
+                "must be 1 to 64".to_owned(),
+            ),
+            (
+                self.queue_max == 0,
+                "queue_max",
+                "must be at least 1".to_owned(),
+            ),
+            (
+                self.deadline.is_zero(),
+                "deadline",
+                "must be more than zero".to_owned(),
+            ),
+            (
+                self.put_deadline.is_zero(),
+                "put_deadline",
+                "must be more than zero".to_owned(),
+            ),
             (
                 !(1024..=1 << 28).contains(&self.admission_keys_max),
                 "admission_keys_max",
@@ -127,7 +170,9 @@ impl RocksSettings {
             ),
         ];
         let wrong = checks.into_iter().filter(|(wrong, ..)| *wrong);
-        wrong.map(|(_, field, reason)| FieldProblem::new(field, reason)).collect()
+        wrong
+            .map(|(_, field, reason)| FieldProblem::new(field, reason))
+            .collect()
     }
 }
 
@@ -148,8 +193,11 @@ mod tests {
             zstd_level: 40,
             ..RocksSettings::default()
         };
-        let fields: Vec<String> =
-            settings.problems().into_iter().map(|problem| problem.field).collect();
+        let fields: Vec<String> = settings
+            .problems()
+            .into_iter()
+            .map(|problem| problem.field)
+            .collect();
         assert_eq!(fields, ["bytes_max", "zstd_level", "threads"]);
     }
 }

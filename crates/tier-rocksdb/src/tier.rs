@@ -93,7 +93,10 @@ impl RocksTier {
     /// `Unavailable` when it took longer than `close_deadline`; some entries may be lost then.
     pub fn close(&self) -> Result<(), Error> {
         let started = self.clock.now();
-        let left = || self.close_deadline.saturating_sub(self.clock.now().since(started));
+        let left = || {
+            self.close_deadline
+                .saturating_sub(self.clock.now().since(started))
+        };
         self.lookups.stop();
         self.writes.stop();
         let ended = self.writes.ended_within(left()) & self.lookups.ended_within(left());
@@ -112,7 +115,10 @@ impl RocksTier {
         let Some(pass) = self.lookup_breaker.try_pass(self.clock.now()) else {
             return unavailable(keys.len(), UnavailableReason::Open);
         };
-        let answers: Vec<_> = keys.chunks(JOB_KEYS_MAX).map(|keys| self.submit_lookup(keys)).collect();
+        let answers: Vec<_> = keys
+            .chunks(JOB_KEYS_MAX)
+            .map(|keys| self.submit_lookup(keys))
+            .collect();
         let mut lookups = Vec::with_capacity(keys.len());
         let mut deadline = pin!(tokio::time::sleep(self.lookup_deadline));
         for (answer, keys) in answers.into_iter().zip(keys.chunks(JOB_KEYS_MAX)) {
@@ -196,7 +202,9 @@ impl RocksTier {
         };
         let removed = {
             let keys = keys.to_vec();
-            submit(&self.writes, move |disk| keys.iter().all(|key| disk.remove(key)))
+            submit(&self.writes, move |disk| {
+                keys.iter().all(|key| disk.remove(key))
+            })
         };
         match self.written(removed).await {
             Err(UnavailableReason::Busy | UnavailableReason::Open) => {}

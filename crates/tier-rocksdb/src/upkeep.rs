@@ -59,12 +59,17 @@ enum Phase {
     Stopping,
     /// Flush, then leave.
     Flushing,
-    Ended { flushed: bool },
+    Ended {
+        flushed: bool,
+    },
 }
 
 impl Upkeep {
     pub(crate) fn start(work: Work) -> Result<Self, Error> {
-        let control = Arc::new(Control { phase: Mutex::new(Phase::Running), changed: Condvar::new() });
+        let control = Arc::new(Control {
+            phase: Mutex::new(Phase::Running),
+            changed: Condvar::new(),
+        });
         let on_thread = Arc::clone(&control);
         thread::Builder::new()
             .name("l3-upkeep".to_owned())
@@ -80,7 +85,9 @@ impl Upkeep {
         self.control.leave(Phase::Flushing);
         let mut phase = self.control.phase.lock();
         let ended = |phase: &Phase| matches!(phase, Phase::Ended { .. });
-        self.control.changed.wait_while_for(&mut phase, |phase| !ended(phase), limit);
+        self.control
+            .changed
+            .wait_while_for(&mut phase, |phase| !ended(phase), limit);
         *phase == Phase::Ended { flushed: true }
     }
 }

@@ -201,7 +201,7 @@ impl Fill {
         let key = self.tier_key(knowledge, &pending);
         // A copy from a tier carries no proof of its own moment; its position and the node's proofs speak for it.
         match self.admit_and_land(pending, &entry, tier, Boot::default()) {
-            Ok(()) => {
+            None => {
                 found.puts.push(Put {
                     key,
                     entry,
@@ -209,7 +209,7 @@ impl Fill {
                 });
                 None
             }
-            Err((pending, Admission::Suspect)) => {
+            Some((pending, Admission::Suspect)) => {
                 found.suspects.push(Suspect {
                     pending,
                     entry,
@@ -217,7 +217,7 @@ impl Fill {
                 });
                 None
             }
-            Err((mut pending, admission)) => {
+            Some((mut pending, admission)) => {
                 Self::keep_stale(&mut pending, entry, tier, admission);
                 Some(pending)
             }
@@ -270,7 +270,7 @@ impl Fill {
         entry.stamp = stamp;
         let key = self.tier_key(knowledge, &pending);
         match self.admit_and_land(pending, &entry, tier, checked.as_of) {
-            Ok(()) => {
+            None => {
                 found.puts.push(Put {
                     key,
                     entry,
@@ -278,7 +278,7 @@ impl Fill {
                 });
                 None
             }
-            Err((mut pending, admission)) => {
+            Some((mut pending, admission)) => {
                 Self::keep_stale(&mut pending, entry, tier, admission);
                 Some(pending)
             }

@@ -184,7 +184,7 @@ impl Fill {
         }
         let key = knowledge.map(|knowledge| self.tier_key(&knowledge, &pending));
         match self.admit_and_land(pending, &entry, TierName::Origin, as_of) {
-            Ok(()) => {
+            None => {
                 puts.extend(key.map(|key| Put {
                     key,
                     entry,
@@ -193,10 +193,10 @@ impl Fill {
                 None
             }
             // A document that expires in the moment of its fetch is the best there is; it is served and not kept.
-            Err((pending, Admission::Refused(_))) => {
+            Some((pending, Admission::Refused(_))) => {
                 self.contradicted(pending, &entry, as_of, true)
             }
-            Err((pending, Admission::Suspect | Admission::Fresh)) => {
+            Some((pending, Admission::Suspect | Admission::Fresh)) => {
                 self.contradicted(pending, &entry, as_of, is_last)
             }
         }

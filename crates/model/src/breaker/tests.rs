@@ -41,6 +41,7 @@ fn it_opens_after_three_failures_in_a_row_and_not_before() {
 fn one_call_tries_and_closes_it() {
     let breaker = opened(at(0));
     assert!(breaker.try_pass(at(499)).is_none());
+    assert!(!breaker.may_pass(at(499)) && breaker.may_pass(at(700)));
     let pass = breaker.try_pass(at(700)).expect("the wait is over");
     assert!(pass.is_probe());
     assert_eq!(breaker.state(), BreakerState::HalfOpen);

@@ -1,7 +1,10 @@
 //! The suites that every adapter behind a seam passes; a failure panics with the sentence that does not hold.
 
+mod leases;
+mod odd_ids;
 mod origin;
 mod tier;
 
+pub use leases::leases;
 pub use origin::{OriginSubject, ProductWriter, origin};
 pub use tier::tier;

@@ -150,7 +150,7 @@ impl FakeTier {
         }
         let mut held = self.held.lock();
         let newest = held.get(key).and_then(|bytes| envelope::stamp(bytes).ok());
-        if newest.is_some_and(|newest| newest >= entry.stamp) {
+        if newest.is_some_and(|newest| newest > entry.stamp) {
             return PutOutcome::Fenced;
         }
         let bytes = envelope::encode(&key.key, entry, EncodeOptions::PLAIN);

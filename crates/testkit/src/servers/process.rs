@@ -320,3 +320,23 @@ fn spawn(command: Command) -> anyhow::Result<Child> {
         .context("waiting for the thread that starts servers")?;
     child.with_context(|| format!("starting {program}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_installed_is_named_with_the_line_that_installs_it() {
+        let error = find("no-such-server", &[], "some-package")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`no-such-server` is not installed"),
+            "{error}"
+        );
+        assert!(
+            error.contains("apt-get install -y --no-install-recommends some-package"),
+            "{error}"
+        );
+    }
+}

@@ -47,7 +47,9 @@ fn key(id: &str) -> TierKey {
 }
 
 fn keys(count: usize) -> Vec<TierKey> {
-    (0..count).map(|number| key(&format!("sku-{number}"))).collect()
+    (0..count)
+        .map(|number| key(&format!("sku-{number}")))
+        .collect()
 }
 
 /// Two KiB that don't compress, different for each seed.
@@ -63,32 +65,76 @@ fn noise(seed: u64) -> Bytes {
 }
 
 fn entry(version: u64, document: Bytes) -> Entry {
-    let stamp = Stamp { timeline: Timeline(1), version: Version(version), position: Position(version) };
-    Entry::present(Body { identity: document, zstd: None }, stamp, DbTime(1))
+    let stamp = Stamp {
+        timeline: Timeline(1),
+        version: Version(version),
+        position: Position(version),
+    };
+    Entry::present(
+        Body {
+            identity: document,
+            zstd: None,
+        },
+        stamp,
+        DbTime(1),
+    )
 }
 
 /// Distinct keys with distinct documents.
 fn entries(count: usize) -> Vec<(TierKey, Entry)> {
     let documents = (0..).map(noise);
-    keys(count).into_iter().zip(documents).map(|(key, document)| (key, entry(1, document))).collect()
+    keys(count)
+        .into_iter()
+        .zip(documents)
+        .map(|(key, document)| (key, entry(1, document)))
+        .collect()
 }
 
 async fn get(tier: &RocksTier, key: &TierKey) -> Lookup {
-    tier.get_many(std::slice::from_ref(key)).await.pop().unwrap()
+    tier.get_many(std::slice::from_ref(key))
+        .await
+        .pop()
+        .unwrap()
 }
 
 async fn put(tier: &RocksTier, key: &TierKey, entry: &Entry) -> PutOutcome {
-    tier.put_many(&[(key.clone(), entry.clone())]).await.pop().unwrap()
+    tier.put_many(&[(key.clone(), entry.clone())])
+        .await
+        .pop()
+        .unwrap()
 }
 
 async fn put_all(tier: &RocksTier, entries: &[(TierKey, Entry)]) {
     let outcomes = tier.put_many(entries).await;
-    assert!(outcomes.iter().all(|outcome| *outcome == PutOutcome::Stored), "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| *outcome == PutOutcome::Stored),
+        "{outcomes:?}"
+    );
 }
 
 fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    files.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    files
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tier_keeps_the_contract_of_every_tier() {
+    for admission in [PutAdmission::Always, PutAdmission::SecondHit] {
+        let folder = TempDir::new().unwrap();
+        let tier = Arc::new(open(&RocksSettings {
+            admission,
+            ..settings(folder.path())
+        }));
+        let same = || -> Arc<dyn Tier> { tier.clone() };
+        hotshelf_testkit::conformance::tier(async || same()).await;
+        tier.close().unwrap();
+    }
 }
 
 #[tokio::test]
@@ -99,7 +145,10 @@ async fn entries_are_found_again_after_closing_and_opening() {
     let tier = open(&settings);
     put_all(&tier, &entries).await;
     tier.close().unwrap();
-    assert_eq!(get(&tier, &entries[0].0).await, Lookup::Unavailable(UnavailableReason::Failed));
+    assert_eq!(
+        get(&tier, &entries[0].0).await,
+        Lookup::Unavailable(UnavailableReason::Failed)
+    );
 
     let tier = open(&settings);
     assert!(tier.status().bytes.unwrap() > 100 * 2048);
@@ -134,7 +183,10 @@ async fn a_batch_larger_than_a_job_answers_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_concurrent_puts_the_greatest_version_stays() {
     let folder = TempDir::new().unwrap();
-    let tier = Arc::new(open(&RocksSettings { put_threads: 4, ..settings(folder.path()) }));
+    let tier = Arc::new(open(&RocksSettings {
+        put_threads: 4,
+        ..settings(folder.path())
+    }));
     let hot = key("hot");
     let puts: Vec<_> = (1..=60_u64)
         .map(|number| {
@@ -145,10 +197,16 @@ async fn of_concurrent_puts_the_greatest_version_stays() {
         })
         .collect();
     for put in puts {
-        assert!(matches!(put.await.unwrap(), PutOutcome::Stored | PutOutcome::Fenced));
+        assert!(matches!(
+            put.await.unwrap(),
+            PutOutcome::Stored | PutOutcome::Fenced
+        ));
     }
     assert_eq!(get(&tier, &hot).await, Lookup::Hit(entry(60, noise(60))));
-    assert_eq!(put(&tier, &hot, &entry(59, noise(0))).await, PutOutcome::Fenced);
+    assert_eq!(
+        put(&tier, &hot, &entry(59, noise(0))).await,
+        PutOutcome::Fenced
+    );
     tier.close().unwrap();
 }
 
@@ -176,9 +234,18 @@ async fn a_flipped_byte_on_disk_never_gives_a_wrong_document_and_other_keys_go_o
             other => panic!("{key}: {other:?}"),
         }
     }
-    assert!((1..entries.len() / 2).contains(&damaged.len()), "{} damaged", damaged.len());
+    assert!(
+        (1..entries.len() / 2).contains(&damaged.len()),
+        "{} damaged",
+        damaged.len()
+    );
     let batch: Vec<TierKey> = entries.iter().map(|(key, _)| key.clone()).collect();
-    let hits = tier.get_many(&batch).await.iter().filter(|lookup| lookup.as_str() == "hit").count();
+    let hits = tier
+        .get_many(&batch)
+        .await
+        .iter()
+        .filter(|lookup| lookup.as_str() == "hit")
+        .count();
     assert_eq!(hits, entries.len() - damaged.len());
     assert_eq!(tier.status().breaker, BreakerState::Closed);
 
@@ -193,11 +260,21 @@ async fn a_flipped_byte_on_disk_never_gives_a_wrong_document_and_other_keys_go_o
 async fn a_damaged_manifest_starts_cold_and_works() {
     type Damage = fn(&Path);
     let damages: [(&str, Damage); 5] = [
-        ("the manifest is empty", |folder| truncate(&files_of_manifest(folder), 0)),
-        ("the manifest is cut short", |folder| truncate(&files_of_manifest(folder), 20)),
-        ("the manifest is missing", |folder| fs::remove_file(files_of_manifest(folder)).unwrap()),
-        ("CURRENT is missing", |folder| fs::remove_file(folder.join("CURRENT")).unwrap()),
-        ("a table file is missing", |folder| fs::remove_file(&files(folder, ".sst")[0]).unwrap()),
+        ("the manifest is empty", |folder| {
+            truncate(&files_of_manifest(folder), 0)
+        }),
+        ("the manifest is cut short", |folder| {
+            truncate(&files_of_manifest(folder), 20)
+        }),
+        ("the manifest is missing", |folder| {
+            fs::remove_file(files_of_manifest(folder)).unwrap()
+        }),
+        ("CURRENT is missing", |folder| {
+            fs::remove_file(folder.join("CURRENT")).unwrap()
+        }),
+        ("a table file is missing", |folder| {
+            fs::remove_file(&files(folder, ".sst")[0]).unwrap()
+        }),
     ];
     for (name, damage) in damages {
         let folder = TempDir::new().unwrap();
@@ -213,7 +290,11 @@ async fn a_damaged_manifest_starts_cold_and_works() {
         assert!(opened.recreated, "{name}");
         drop(opened);
         let tier = open(&settings);
-        assert_eq!(get(&tier, &key).await, Lookup::Miss(MissReason::NotFound), "{name}");
+        assert_eq!(
+            get(&tier, &key).await,
+            Lookup::Miss(MissReason::NotFound),
+            "{name}"
+        );
         assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored, "{name}");
         assert_eq!(get(&tier, &key).await, Lookup::Hit(entry), "{name}");
         assert!(folder.path().join("notes.txt").try_exists().unwrap());
@@ -227,7 +308,12 @@ fn files_of_manifest(folder: &Path) -> std::path::PathBuf {
 }
 
 fn truncate(file: &Path, len: u64) {
-    fs::OpenOptions::new().write(true).open(file).unwrap().set_len(len).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(file)
+        .unwrap()
+        .set_len(len)
+        .unwrap();
 }
 
 #[tokio::test]
@@ -238,7 +324,10 @@ async fn a_folder_in_use_is_named_in_the_error() {
     let error = RocksTier::open(&settings, Arc::new(BootClock)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let text = error.to_string();
-    assert!(text.contains(&*folder.path().to_string_lossy()) && text.contains("in use"), "{text}");
+    assert!(
+        text.contains(&*folder.path().to_string_lossy()) && text.contains("in use"),
+        "{text}"
+    );
     // The one that has it is not disturbed.
     let (key, entry) = (key("a"), entry(1, noise(1)));
     assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
@@ -261,7 +350,10 @@ fn a_folder_of_somebody_else_is_refused_and_left_alone() {
 #[test]
 fn a_wrong_setting_is_an_error_that_names_the_field() {
     let folder = TempDir::new().unwrap();
-    let settings = RocksSettings { threads: 0, ..settings(folder.path()) };
+    let settings = RocksSettings {
+        threads: 0,
+        ..settings(folder.path())
+    };
     let error = RocksTier::open(&settings, Arc::new(BootClock)).unwrap_err();
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.to_string(), "threads: must be 1 to 256");
@@ -270,8 +362,10 @@ fn a_wrong_setting_is_an_error_that_names_the_field() {
 #[tokio::test]
 async fn the_first_put_of_a_key_is_declined_and_the_second_stored() {
     let folder = TempDir::new().unwrap();
-    let settings =
-        RocksSettings { admission: PutAdmission::SecondHit, ..settings(folder.path()) };
+    let settings = RocksSettings {
+        admission: PutAdmission::SecondHit,
+        ..settings(folder.path())
+    };
     let tier = open(&settings);
     let (key, first) = (key("a"), entry(1, noise(1)));
     assert_eq!(put(&tier, &key, &first).await, PutOutcome::Declined);
@@ -281,16 +375,28 @@ async fn the_first_put_of_a_key_is_declined_and_the_second_stored() {
 
     // Another process has seen no key yet, but this one is held, and a newer copy of it is worth its write.
     let tier = open(&settings);
-    assert_eq!(put(&tier, &key, &entry(2, noise(2))).await, PutOutcome::Stored);
+    assert_eq!(
+        put(&tier, &key, &entry(2, noise(2))).await,
+        PutOutcome::Stored
+    );
     tier.close().unwrap();
 }
 
 #[tokio::test]
 async fn a_document_above_the_limit_is_declined() {
     let folder = TempDir::new().unwrap();
-    let tier = open(&RocksSettings { document_bytes_max: 2047, ..settings(folder.path()) });
-    assert_eq!(put(&tier, &key("a"), &entry(1, noise(1))).await, PutOutcome::Declined);
-    assert_eq!(put(&tier, &key("b"), &entry(1, Bytes::from_static(b"{}"))).await, PutOutcome::Stored);
+    let tier = open(&RocksSettings {
+        document_bytes_max: 2047,
+        ..settings(folder.path())
+    });
+    assert_eq!(
+        put(&tier, &key("a"), &entry(1, noise(1))).await,
+        PutOutcome::Declined
+    );
+    assert_eq!(
+        put(&tier, &key("b"), &entry(1, Bytes::from_static(b"{}"))).await,
+        PutOutcome::Stored
+    );
     tier.close().unwrap();
 }
 
@@ -301,7 +407,10 @@ async fn puts_are_declined_below_the_reserve_and_lookups_go_on() {
     let tier = open(&settings(folder.path()));
     assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
     tier.close().unwrap();
-    let tier = open(&RocksSettings { free_bytes_min: u64::MAX, ..settings(folder.path()) });
+    let tier = open(&RocksSettings {
+        free_bytes_min: u64::MAX,
+        ..settings(folder.path())
+    });
     assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Declined);
     assert_eq!(get(&tier, &key).await, Lookup::Hit(entry));
     tier.close().unwrap();
@@ -312,10 +421,10 @@ struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// Mounting needs root and a container that allows it.
-    fn mount(options: &str) -> Option<Self> {
+    fn mount(kind: &str, options: &str) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .args(["-t", kind, "-o", options, kind])
             .arg(folder.path())
             .status()
             .is_ok_and(|status| status.success());
@@ -325,29 +434,47 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        let unmounted = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .status();
         assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_fails_puts_while_lookups_go_on_and_puts_resume_with_space() {
-    let Some(disk) = SmallDisk::mount("size=24m") else {
-        eprintln!("NOT TESTED: a full disk, because no tmpfs can be mounted here; the reserve's test covers declining");
+    let Some(disk) = SmallDisk::mount("tmpfs", "size=24m") else {
+        eprintln!(
+            "NOT TESTED: a full disk, because no tmpfs can be mounted here; the reserve's test covers declining"
+        );
         return;
     };
-    let breaker = BreakerSettings { open_max: Duration::from_millis(500), ..BreakerSettings::default() };
-    let tier = open(&RocksSettings { breaker, ..settings(disk.0.path()) });
+    let breaker = BreakerSettings {
+        open_max: Duration::from_millis(500),
+        ..BreakerSettings::default()
+    };
+    let tier = open(&RocksSettings {
+        breaker,
+        ..settings(disk.0.path())
+    });
     let early = entries(50);
     put_all(&tier, &early).await;
     let ballast = disk.0.path().join("ballast");
     // `write` stops at the first byte that has no room.
-    assert!(fs::write(&ballast, vec![1; 23 << 20]).is_err() || files(disk.0.path(), ".sst").is_empty());
+    assert!(
+        fs::write(&ballast, vec![1; 23 << 20]).is_err() || files(disk.0.path(), ".sst").is_empty()
+    );
 
     let mut number = 0;
     wait_until_async("a put fails", LONG, async || {
         number += 1;
-        let outcome = put(&tier, &key(&format!("more-{number}")), &entry(1, noise(number))).await;
+        let outcome = put(
+            &tier,
+            &key(&format!("more-{number}")),
+            &entry(1, noise(number)),
+        )
+        .await;
         matches!(outcome, PutOutcome::Unavailable(UnavailableReason::Failed))
     })
     .await;
@@ -370,9 +497,33 @@ async fn a_full_disk_fails_puts_while_lookups_go_on_and_puts_resume_with_space()
 }
 
 #[tokio::test]
+async fn a_filesystem_that_refuses_direct_io_is_used_through_the_page_cache() {
+    let Some(disk) = SmallDisk::mount("ramfs", "mode=700") else {
+        eprintln!(
+            "NOT TESTED: a filesystem without direct I/O, because no ramfs can be mounted here"
+        );
+        return;
+    };
+    let settings = settings(disk.0.path());
+    assert!(settings.direct_io);
+    let (key, entry) = (key("a"), entry(1, noise(1)));
+    for _ in 0..2 {
+        let tier = open(&settings);
+        assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
+        tier.close().unwrap();
+    }
+    let tier = open(&settings);
+    assert_eq!(get(&tier, &key).await, Lookup::Hit(entry));
+    tier.close().unwrap();
+}
+
+#[tokio::test]
 async fn the_files_stay_within_their_limit_and_the_oldest_entries_go() {
     let folder = TempDir::new().unwrap();
-    let tier = open(&RocksSettings { bytes_max: 8 << 20, ..settings(folder.path()) });
+    let tier = open(&RocksSettings {
+        bytes_max: 8 << 20,
+        ..settings(folder.path())
+    });
     // 32 MiB through a limit of 8 MiB.
     for round in 0..64_u64 {
         let batch: Vec<_> = (0..256_u64)
@@ -382,15 +533,27 @@ async fn the_files_stay_within_their_limit_and_the_oldest_entries_go() {
             })
             .collect();
         wait_until_async("the batch is stored", LONG, async || {
-            tier.put_many(&batch).await.iter().all(|outcome| *outcome == PutOutcome::Stored)
+            tier.put_many(&batch)
+                .await
+                .iter()
+                .all(|outcome| *outcome == PutOutcome::Stored)
         })
         .await;
     }
     let newest = 64 * 256 - 1;
-    assert_eq!(get(&tier, &key(&format!("sku-{newest}"))).await, Lookup::Hit(entry(1, noise(newest))));
-    assert_eq!(get(&tier, &key("sku-0")).await, Lookup::Miss(MissReason::NotFound));
+    assert_eq!(
+        get(&tier, &key(&format!("sku-{newest}"))).await,
+        Lookup::Hit(entry(1, noise(newest)))
+    );
+    assert_eq!(
+        get(&tier, &key("sku-0")).await,
+        Lookup::Miss(MissReason::NotFound)
+    );
     tier.close().unwrap();
-    let bytes: u64 = files(folder.path(), ".sst").iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+    let bytes: u64 = files(folder.path(), ".sst")
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
     assert!(bytes > 4 << 20, "{bytes}");
     // One memtable may come on top until the next flush.
     assert!(bytes < 10 << 20, "{bytes}");
@@ -405,15 +568,25 @@ async fn a_slow_disk_meets_the_deadline_and_opens_the_breaker_until_it_is_fast_a
         ..BreakerSettings::default()
     };
     let deadline = Duration::from_millis(30);
-    let tier = open(&RocksSettings { breaker, deadline, ..settings(folder.path()) });
+    let tier = open(&RocksSettings {
+        breaker,
+        deadline,
+        ..settings(folder.path())
+    });
     let (key, entry) = (key("a"), entry(1, noise(1)));
     assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
 
     let releases = occupy(&tier, 2);
     for _ in 0..3 {
-        assert_eq!(get(&tier, &key).await, Lookup::Unavailable(UnavailableReason::Deadline));
+        assert_eq!(
+            get(&tier, &key).await,
+            Lookup::Unavailable(UnavailableReason::Deadline)
+        );
     }
-    assert_eq!(get(&tier, &key).await, Lookup::Unavailable(UnavailableReason::Open));
+    assert_eq!(
+        get(&tier, &key).await,
+        Lookup::Unavailable(UnavailableReason::Open)
+    );
     assert_eq!(tier.status().breaker, BreakerState::Open);
     // Writes have threads of their own.
     assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
@@ -429,11 +602,19 @@ async fn a_slow_disk_meets_the_deadline_and_opens_the_breaker_until_it_is_fast_a
 #[tokio::test]
 async fn a_full_queue_answers_busy_and_does_not_open_the_breaker() {
     let folder = TempDir::new().unwrap();
-    let tier = open(&RocksSettings { queue_max: 4, ..settings(folder.path()) });
+    let tier = open(&RocksSettings {
+        queue_max: 4,
+        ..settings(folder.path())
+    });
     let releases = occupy(&tier, 2);
-    let waiting: Vec<_> = (0..4).map(|_| tier.submit_lookup(&keys(1)).unwrap()).collect();
+    let waiting: Vec<_> = (0..4)
+        .map(|_| tier.submit_lookup(&keys(1)).unwrap())
+        .collect();
     for _ in 0..10 {
-        assert_eq!(get(&tier, &key("a")).await, Lookup::Unavailable(UnavailableReason::Busy));
+        assert_eq!(
+            get(&tier, &key("a")).await,
+            Lookup::Unavailable(UnavailableReason::Busy)
+        );
     }
     assert_eq!(tier.status().breaker, BreakerState::Closed);
     drop(releases);
@@ -468,9 +649,17 @@ fn occupy(tier: &RocksTier, threads: usize) -> Vec<mpsc::Sender<()>> {
 #[tokio::test]
 async fn an_old_memtable_is_written_out_without_closing() {
     let folder = TempDir::new().unwrap();
-    let tier = open(&RocksSettings { memtable_age_max: Duration::ZERO, ..settings(folder.path()) });
-    assert_eq!(put(&tier, &key("a"), &entry(1, noise(1))).await, PutOutcome::Stored);
-    wait_until("a table file appears", LONG, || !files(folder.path(), ".sst").is_empty());
+    let tier = open(&RocksSettings {
+        memtable_age_max: Duration::ZERO,
+        ..settings(folder.path())
+    });
+    assert_eq!(
+        put(&tier, &key("a"), &entry(1, noise(1))).await,
+        PutOutcome::Stored
+    );
+    wait_until("a table file appears", LONG, || {
+        !files(folder.path(), ".sst").is_empty()
+    });
     tier.close().unwrap();
 }
 
@@ -481,8 +670,14 @@ async fn removed_keys_are_missed_and_the_others_stay() {
     let entries = entries(3);
     put_all(&tier, &entries).await;
     tier.remove_many(&[entries[1].0.clone()]).await;
-    assert_eq!(get(&tier, &entries[1].0).await, Lookup::Miss(MissReason::NotFound));
-    assert_eq!(get(&tier, &entries[2].0).await, Lookup::Hit(entries[2].1.clone()));
+    assert_eq!(
+        get(&tier, &entries[1].0).await,
+        Lookup::Miss(MissReason::NotFound)
+    );
+    assert_eq!(
+        get(&tier, &entries[2].0).await,
+        Lookup::Hit(entries[2].1.clone())
+    );
     tier.close().unwrap();
 }
 
@@ -491,9 +686,18 @@ async fn compressed_documents_come_back_with_their_compressed_form() {
     let folder = TempDir::new().unwrap();
     let tier = open(&settings(folder.path()));
     let document = Bytes::from(format!("{{\"text\":\"{}\"}}", "blue shirt ".repeat(400)));
-    assert_eq!(put(&tier, &key("a"), &entry(1, document.clone())).await, PutOutcome::Stored);
+    assert_eq!(
+        put(&tier, &key("a"), &entry(1, document.clone())).await,
+        PutOutcome::Stored
+    );
     let found = get(&tier, &key("a")).await.into_entry().unwrap();
     assert_eq!(found.body().identity, document);
-    assert!(found.body().zstd.as_ref().is_some_and(|zstd| zstd.len() < document.len() / 10));
+    assert!(
+        found
+            .body()
+            .zstd
+            .as_ref()
+            .is_some_and(|zstd| zstd.len() < document.len() / 10)
+    );
     tier.close().unwrap();
 }

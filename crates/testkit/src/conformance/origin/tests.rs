@@ -62,7 +62,9 @@ impl Subject {
             })
             .await?;
         if self.fault == Fault::TornSnapshot {
-            tokio::task::yield_now().await;
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
             let later = self
                 .inner
                 .fetch_many(FetchRequest {

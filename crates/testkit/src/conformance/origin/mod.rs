@@ -8,8 +8,9 @@ use hotshelf_model::{
     NamespaceName, Origin, Parents, Variant, Version,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
-use super::tier::odd_ids;
+use super::odd_ids::odd_ids;
 use crate::names::{id, namespace, random};
 use crate::wait::wait_until_async;
 
@@ -352,21 +353,29 @@ async fn an_unknown_namespace_is_refused(reader: &Reader<'_>) {
 }
 
 /// Reads while the product changes. A version that is seen with two documents, or a document with two versions, was read from
-/// a torn snapshot.
+/// a torn snapshot. Between two changes lie at least two reads, so that every version is met more than once.
 async fn version_and_document_are_of_one_snapshot(reader: &Reader<'_>) {
     let id = fresh_id();
     reader.put(&id, "change-0-").await;
-    let done = Mutex::new(false);
+    let (reads, mut reads_done) = watch::channel(0);
+    let (changes, changes_done) = watch::channel(0);
     let write = async {
         for number in 1..=CHANGES {
+            let enough = *reads_done.borrow() + 2;
+            reads_done.wait_for(|&reads| reads >= enough).await.ok();
+            // Changes come at different moments of the read that has begun meanwhile.
+            for _ in 0..number % 8 {
+                tokio::task::yield_now().await;
+            }
             reader.put(&id, &format!("change-{number}-")).await;
+            changes.send_replace(number);
         }
-        *done.lock() = true;
     };
     let read = async {
         let mut seen = Vec::new();
-        while !*done.lock() {
+        while *changes_done.borrow() < CHANGES {
             seen.push(reader.fetch_one(&id).await);
+            reads.send_modify(|reads| *reads += 1);
             tokio::task::yield_now().await;
         }
         seen

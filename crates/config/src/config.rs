@@ -1,0 +1,292 @@
+//! What the program gets: resolved, immutable, valid by construction; durations inside, units only in the text it came from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hotshelf_model::Namespace;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{Secret, SecretUrl};
+
+/// A whole configuration. Only [`Config::load`] and [`Config::from_raw`] make one, so every range and relation of the reference holds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) node: NodeConfig,
+    pub(crate) log: LogConfig,
+    pub(crate) http: HttpConfig,
+    pub(crate) admin: AdminConfig,
+    pub(crate) database: DatabaseConfig,
+    pub(crate) l1: L1Config,
+    pub(crate) l2: Option<L2Config>,
+    pub(crate) l3: Option<L3Config>,
+    pub(crate) origin: OriginConfig,
+    pub(crate) coherence: CoherenceConfig,
+    pub(crate) namespaces: Vec<NamespaceConfig>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Config {
+    /// This process.
+    pub fn node(&self) -> &NodeConfig {
+        &self.node
+    }
+
+    /// The log.
+    pub fn log(&self) -> &LogConfig {
+        &self.log
+    }
+
+    /// The public listener.
+    pub fn http(&self) -> &HttpConfig {
+        &self.http
+    }
+
+    /// The admin listener.
+    pub fn admin(&self) -> &AdminConfig {
+        &self.admin
+    }
+
+    /// The database.
+    pub fn database(&self) -> &DatabaseConfig {
+        &self.database
+    }
+
+    /// The tier in memory.
+    pub fn l1(&self) -> &L1Config {
+        &self.l1
+    }
+
+    /// The shared tier, if there is one.
+    pub fn l2(&self) -> Option<&L2Config> {
+        self.l2.as_ref()
+    }
+
+    /// The tier on disk, if there is one.
+    pub fn l3(&self) -> Option<&L3Config> {
+        self.l3.as_ref()
+    }
+
+    /// The origin budget.
+    pub fn origin(&self) -> &OriginConfig {
+        &self.origin
+    }
+
+    /// Proofs of freshness.
+    pub fn coherence(&self) -> &CoherenceConfig {
+        &self.coherence
+    }
+
+    /// The namespaces, at least one, their names distinct.
+    pub fn namespaces(&self) -> &[NamespaceConfig] {
+        &self.namespaces
+    }
+
+    /// What is allowed and yet worth a line in the log.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// `[node]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    pub name: Option<String>,
+    pub data_dir: PathBuf,
+    pub drain_timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogConfig {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl LogFormat {
+    pub(crate) const WORDS: &[&str] = &["text", "json"];
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    pub unix_socket: Option<PathBuf>,
+    pub connections_max: usize,
+    pub header_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub request_timeout: Duration,
+    pub url_bytes_max: usize,
+    pub header_bytes_max: usize,
+    pub body_bytes_max: usize,
+    pub batch_ids_max: usize,
+    pub batch_bytes_max: usize,
+    pub compression_bytes_min: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdminConfig {
+    /// A loopback address.
+    pub listen: SocketAddr,
+}
+
+/// `[database]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DatabaseConfig {
+    /// `sqlite:PATH`, `postgres://...` or `postgresql://...`.
+    pub url: SecretUrl,
+    pub connections_max: u32,
+    pub statement_timeout: Duration,
+    pub acquire_timeout: Duration,
+    pub statement_cache_max: usize,
+}
+
+impl DatabaseConfig {
+    /// Whether it is SQLite, and not PostgreSQL.
+    pub fn is_sqlite(&self) -> bool {
+        self.url.expose().starts_with("sqlite:")
+    }
+}
+
+/// `[l1]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct L1Config {
+    pub bytes_max: usize,
+    pub absent_bytes_max: usize,
+}
+
+/// `[l2]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct L2Config {
+    /// At least one; exactly one unless `cluster`.
+    pub urls: Vec<SecretUrl>,
+    pub cluster: bool,
+    pub connections: usize,
+    pub deadline: Duration,
+    pub put_deadline: Duration,
+    pub ttl: Duration,
+    pub compress_bytes_min: usize,
+    pub value_bytes_max: usize,
+    pub ops_max: usize,
+    pub lease_ttl: Duration,
+    pub breaker_failures_max: u32,
+    pub breaker_open: Duration,
+}
+
+/// `[l3]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct L3Config {
+    pub path: PathBuf,
+    pub bytes_max: u64,
+    pub memtable_bytes: usize,
+    pub block_cache_bytes: usize,
+    pub threads: usize,
+    pub queue_max: usize,
+    pub deadline: Duration,
+    pub ttl: Duration,
+    pub direct_io: bool,
+    pub admission: Admission,
+    pub free_bytes_min: u64,
+    pub breaker_failures_max: u32,
+    pub breaker_open: Duration,
+}
+
+/// Which entries are put into L3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// Those that are filled for the second time within a window, so that a crawl does not wear the disk.
+    SecondHit,
+    /// All.
+    Always,
+}
+
+impl Admission {
+    pub(crate) const WORDS: &[&str] = &["second_hit", "always"];
+}
+
+/// `[origin]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OriginConfig {
+    pub concurrency_min: usize,
+    pub concurrency_max: usize,
+    pub queue_max: usize,
+    pub fill_timeout: Duration,
+    pub batch_documents_max: usize,
+    pub retry_after: Duration,
+    pub refresh_share_percent: u8,
+    pub warm_share_percent: u8,
+}
+
+/// `[coherence]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CoherenceConfig {
+    pub poll_interval: Duration,
+    pub staleness_bound: Duration,
+    pub catch_up_timeout: Duration,
+}
+
+/// `[[namespace]]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NamespaceConfig {
+    /// What the engine knows of it.
+    pub namespace: Namespace,
+    /// What the origin knows of it.
+    pub source: NamespaceSource,
+}
+
+/// Where a namespace's documents come from.
+#[derive(Clone, Debug)]
+pub enum NamespaceSource {
+    /// hotshelf's own tables.
+    Catalogue,
+    /// A query over a shop's own tables.
+    Sql {
+        /// The query.
+        sql: String,
+        /// Whether every change has a record in the change log.
+        tracked: bool,
+    },
+    /// A service of the shop.
+    Http(HttpSource),
+}
+
+/// An HTTP service that gives documents.
+///
+/// Invariant: at least one of `version_header` and `version_pointer`; with `batch_url`, both pointers.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpSource {
+    /// Holds `{id}`; other placeholders are declared dimensions.
+    pub url: SecretUrl,
+    /// Holds `{ids}`; other placeholders are declared dimensions.
+    pub batch_url: Option<SecretUrl>,
+    pub version_header: Option<String>,
+    pub version_pointer: Option<String>,
+    pub id_pointer: Option<String>,
+    /// Names in lower case.
+    pub headers: Vec<(String, Secret)>,
+    pub timeout: Duration,
+}

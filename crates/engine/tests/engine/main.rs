@@ -1,0 +1,8 @@
+//! The engine over fakes of every seam: each test is one situation of a shop.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
+mod batch;
+mod fill;
+mod read;
+mod shop;
+mod stale;

@@ -1,0 +1,146 @@
+//! A shop with one or more nodes over fakes, on a clock that the test moves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshelf_engine::{Answer, Cache, EngineSettings, Freshness, ReadOptions};
+use hotshelf_model::{
+    Clock, Error, FreshnessPolicy, Id, Key, Namespace, NamespaceName, Shape, Tier, TierKey,
+    TierName, Variant, VariantSchema,
+};
+use hotshelf_testkit::{FakeLeases, FakeOrigin, FakeTier, ManualClock};
+
+/// Everything that the nodes of a shop share.
+pub(crate) struct Shop {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) origin: Arc<FakeOrigin>,
+    pub(crate) l2: Arc<FakeTier>,
+    pub(crate) leases: Arc<FakeLeases>,
+    pub(crate) settings: EngineSettings,
+    pub(crate) namespace: Namespace,
+}
+
+/// One node with a disk of its own.
+pub(crate) struct Node {
+    pub(crate) cache: Cache,
+    pub(crate) l3: Arc<FakeTier>,
+    clock: Arc<ManualClock>,
+}
+
+pub(crate) fn products() -> NamespaceName {
+    NamespaceName::new("products").unwrap()
+}
+
+pub(crate) fn key(id: &str) -> Key {
+    Key::new(&products(), &Id::new(id).unwrap(), &Variant::default())
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let origin = Arc::new(FakeOrigin::with_clock(Arc::clone(&clock) as Arc<dyn Clock>));
+        let leases = FakeLeases::new(Arc::clone(&clock) as Arc<dyn Clock>, Duration::from_secs(1));
+        let namespace = Namespace {
+            name: products(),
+            variants: VariantSchema::default(),
+            shape: Shape(7),
+            policy: FreshnessPolicy {
+                jitter_percent: 0,
+                ..FreshnessPolicy::default()
+            },
+            tracked: true,
+            document_bytes_max: 1 << 20,
+        };
+        Shop {
+            clock,
+            origin,
+            l2: Arc::new(FakeTier::new(TierName::L2)),
+            leases: Arc::new(leases),
+            settings: EngineSettings::default(),
+            namespace,
+        }
+    }
+
+    /// A shop with one product `lamp`.
+    pub(crate) fn with_lamp() -> Self {
+        let shop = Shop::new();
+        shop.origin.put("lamp", r#"{"id":"lamp","price":10}"#);
+        shop
+    }
+
+    /// Starts a node and waits until it has caught up.
+    pub(crate) async fn node(&self) -> Node {
+        let l3 = Arc::new(FakeTier::new(TierName::L3));
+        let cache = Cache::builder(Arc::clone(&self.origin) as _)
+            .settings(self.settings)
+            .clock(Arc::clone(&self.clock) as _)
+            .l2(Arc::clone(&self.l2) as _)
+            .l3(Arc::clone(&l3) as Arc<dyn Tier>)
+            .leases(Arc::clone(&self.leases) as _)
+            .namespace(self.namespace.clone(), Arc::clone(&self.origin) as _)
+            .start();
+        let node = Node {
+            cache,
+            l3,
+            clock: Arc::clone(&self.clock),
+        };
+        node.until("the node has caught up", |node| node.cache.is_ready())
+            .await;
+        node
+    }
+
+    pub(crate) fn tier_key(&self, id: &str) -> TierKey {
+        self.namespace.tier_key(self.origin.head().hist, &key(id))
+    }
+}
+
+impl Node {
+    pub(crate) async fn get(&self, id: &str) -> Result<Answer, Error> {
+        self.cache.get(&key(id), ReadOptions::default()).await
+    }
+
+    /// The document as text, the tier that gave it, and whether it was fresh.
+    pub(crate) async fn read(&self, id: &str) -> (String, TierName, bool) {
+        let answer = self.get(id).await.unwrap();
+        let fresh = matches!(answer.freshness(), Freshness::Fresh { .. });
+        (text(&answer), answer.tier(), fresh)
+    }
+
+    pub(crate) async fn until(&self, what: &str, mut probe: impl FnMut(&Node) -> bool) {
+        let mut left = 100_000;
+        while !probe(self) {
+            assert!(left > 0, "{what}: did not come to pass");
+            left -= 1;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the node has polled at the clock's present time.
+    pub(crate) async fn catch_up(&self) {
+        self.clock.advance(Duration::from_millis(10));
+        self.until("the node has proved itself", |node| {
+            node.cache
+                .status()
+                .proof_age
+                .is_some_and(|age| age < Duration::from_millis(10))
+        })
+        .await;
+    }
+
+    /// Lets time pass, with polls on the way.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        self.catch_up().await;
+    }
+}
+
+pub(crate) fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.document().to_vec()).unwrap()
+}
+
+pub(crate) fn stale_by(answer: &Answer) -> Option<Duration> {
+    match answer.freshness() {
+        Freshness::Fresh { .. } => None,
+        Freshness::Stale { by } => Some(by),
+    }
+}

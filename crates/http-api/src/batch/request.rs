@@ -1,0 +1,132 @@
+//! What a batch asks for, read from JSON with every problem found at its path.
+
+use hotshelf_model::{FieldProblem, Id};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::target;
+
+/// Problems that are reported of one body; the first ones tell enough.
+const PROBLEMS_MAX: usize = 16;
+
+/// One document that is asked for.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// The id as it was sent, repeated in the result.
+    pub(crate) sent: String,
+    /// The id, or what is wrong with it.
+    pub(crate) id: Result<Id, FieldProblem>,
+    /// The version or the entity tag of the copy that the client holds.
+    pub(crate) if_version: Option<String>,
+}
+
+impl Item {
+    fn new(sent: &str, if_version: Option<String>) -> Self {
+        Item { sent: sent.to_owned(), id: Id::new(sent), if_version }
+    }
+
+    /// An id of a URL, percent-encoded.
+    pub(super) fn from_url(encoded: &str) -> Self {
+        let id = target::document_id(encoded);
+        let sent = target::decode(encoded).unwrap_or(encoded.into()).into_owned();
+        Item { sent, id, if_version: None }
+    }
+}
+
+/// A batch, as far as it could be read; `ids` and `variant` of the documentation's schema.
+#[derive(Debug, ToSchema)]
+pub(crate) struct BatchRequest {
+    /// Ids, each a string or `{"id": ..., "if_version": ...}`. With `if_version` (the `version` or, exact also for documents that
+    /// change by time alone, the `etag` of the copy held) the result is `unchanged`, without a document, when that copy is current.
+    #[schema(value_type = Vec<serde_json::Value>, rename = "ids", example = json!(["A-1", {"id": "A-2", "if_version": "3-18447"}]))]
+    pub(crate) items: Vec<Item>,
+    /// Dimensions with their values; one left out takes its default.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, example = json!({"locale": "de"}))]
+    pub(crate) variant: Vec<(String, String)>,
+}
+
+impl BatchRequest {
+    /// Reads a body. A bad id is not an error: it belongs to its own result.
+    pub(super) fn read(body: &[u8], ids_max: usize) -> Result<Self, Vec<FieldProblem>> {
+        let value = serde_json::from_slice(body).map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
+        let Value::Object(mut object) = value else {
+            return Err(vec![FieldProblem::new("body", "must be an object such as {\"ids\": [\"a\", \"b\"]}")]);
+        };
+        let mut problems = Vec::new();
+        let items = read_items(object.remove("ids"), ids_max, &mut problems);
+        let variant = read_variant(object.remove("variant"), &mut problems);
+        refuse_others(&object, "", "`ids` and `variant`", &mut problems);
+        if problems.is_empty() {
+            return Ok(BatchRequest { items, variant });
+        }
+        problems.truncate(PROBLEMS_MAX);
+        Err(problems)
+    }
+}
+
+fn read_items(ids: Option<Value>, ids_max: usize, problems: &mut Vec<FieldProblem>) -> Vec<Item> {
+    let Some(Value::Array(ids)) = ids else {
+        problems.push(FieldProblem::new("ids", "is needed, and is an array of ids"));
+        return Vec::new();
+    };
+    if ids.len() > ids_max {
+        let reason = format!("has {} ids; at most {ids_max} can be asked for at once", ids.len());
+        problems.push(FieldProblem::new("ids", reason));
+        return Vec::new();
+    }
+    let item = |(index, id)| read_item(index, id, problems);
+    ids.into_iter().enumerate().filter_map(item).collect()
+}
+
+fn read_item(index: usize, id: Value, problems: &mut Vec<FieldProblem>) -> Option<Item> {
+    let path = format!("ids[{index}]");
+    let mut object = match id {
+        Value::String(id) => return Some(Item::new(&id, None)),
+        Value::Object(object) => object,
+        _ => {
+            problems.push(FieldProblem::new(path, "must be a string, or an object with `id` and `if_version`"));
+            return None;
+        }
+    };
+    let if_version = match object.remove("if_version") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(version)) => Some(version),
+        Some(_) => {
+            problems.push(FieldProblem::new(format!("{path}.if_version"), "must be a string"));
+            None
+        }
+    };
+    let id = object.remove("id");
+    refuse_others(&object, &format!("{path}."), "`id` and `if_version`", problems);
+    match id {
+        Some(Value::String(id)) => Some(Item::new(&id, if_version)),
+        _ => {
+            problems.push(FieldProblem::new(format!("{path}.id"), "is needed, and is a string"));
+            None
+        }
+    }
+}
+
+fn read_variant(variant: Option<Value>, problems: &mut Vec<FieldProblem>) -> Vec<(String, String)> {
+    let object = match variant {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Object(object)) => object,
+        Some(_) => {
+            problems.push(FieldProblem::new("variant", "must be an object such as {\"locale\": \"de\"}"));
+            return Vec::new();
+        }
+    };
+    let mut pairs = Vec::with_capacity(object.len());
+    for (name, value) in object {
+        match value {
+            Value::String(value) => pairs.push((name, value)),
+            _ => problems.push(FieldProblem::new(format!("variant.{name}"), "must be a string")),
+        }
+    }
+    pairs
+}
+
+fn refuse_others(object: &Map<String, Value>, path: &str, known: &str, problems: &mut Vec<FieldProblem>) {
+    let problem = |name: &String| FieldProblem::new(format!("{path}{name}"), format!("is not a field here; there are {known}"));
+    problems.extend(object.keys().map(problem));
+}

@@ -1,0 +1,57 @@
+//! The API's description (OpenAPI 3.1), generated from the routes.
+
+use std::sync::LazyLock;
+
+use utoipa::OpenApi;
+
+use crate::{batch, health, read};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "hotshelf",
+        description = "Product details from the nearest tier that can prove its copy current.\n\nErrors are problems (RFC 9457); programs decide by `code`. A request whose head is longer than the limit is answered 431 without a body, before it is read as a whole.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    paths(read::read, batch::batch_get, batch::list, health::livez, health::readyz, health::metrics),
+    tags(
+        (name = "documents", description = "Product details"),
+        (name = "health", description = "On both listeners"),
+        (name = "admin", description = "On the admin listener only"),
+    ),
+)]
+struct Api;
+
+/// The description as JSON, as it is served at `/openapi.json` and kept in `docs/`.
+pub fn openapi() -> String {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        // The description is built of strings, which always serialise.
+        Api::openapi().to_pretty_json().unwrap_or_default() + "\n"
+    });
+    TEXT.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_description_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        if std::env::var_os("HOTSHELF_BLESS").is_some() {
+            std::fs::write(path, openapi()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == openapi(), "docs/openapi.json is out of date: run this test with HOTSHELF_BLESS=1");
+    }
+
+    #[test]
+    fn every_route_is_described() {
+        let description: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
+        assert_eq!(description["openapi"], "3.1.0");
+        let paths: Vec<_> = description["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        for path in ["/v1/{namespace}/{id}", "/v1/{namespace}:batchGet", "/v1/{namespace}", "/livez", "/readyz", "/metrics"] {
+            assert!(paths.contains(&path), "{path} is not in {paths:?}");
+        }
+    }
+}

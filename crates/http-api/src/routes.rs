@@ -1,0 +1,56 @@
+//! The routers of the two listeners.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+use crate::state::ApiState;
+use crate::{batch, health, openapi, read};
+
+/// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
+pub fn public_router(state: Arc<ApiState>) -> Router {
+    let router = Router::new()
+        .route("/v1/{namespace}/{id}", get(read::read))
+        // An empty id is a bad id and no unknown route.
+        .route("/v1/{namespace}/", get(read::read))
+        .route("/v1/{target}", get(batch::list).post(batch::batch_get))
+        .route("/openapi.json", get(openapi_json))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz));
+    with_fallbacks(router).with_state(state)
+}
+
+/// What the admin listener routes.
+pub fn admin_router(state: Arc<ApiState>) -> Router {
+    let router = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz));
+    with_fallbacks(router).with_state(state)
+}
+
+fn with_fallbacks(router: Router<Arc<ApiState>>) -> Router<Arc<ApiState>> {
+    router.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed)
+}
+
+async fn unknown_route(request: Request) -> Response {
+    Problem::unknown_route().answer(&RequestId::of(request.headers())).map(Into::into)
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    Problem::method_not_allowed().answer(&RequestId::of(request.headers())).map(Into::into)
+}
+
+async fn openapi_json() -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], openapi::openapi()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

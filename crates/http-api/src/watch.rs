@@ -1,0 +1,239 @@
+//! Watches over connections: how long each has been slow, and the order to end.
+//!
+//! hyper could arm a timer for every request; that costs an allocation, a lock and sometimes a wake-up of another thread each
+//! time. Here each connection notes in atomics what it is doing, by a clock that ticks a few times a second, and one task per
+//! listener looks at all of them on each tick. So bounds are kept to within a tick, and a request costs three plain stores.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::counters::Slow;
+use crate::settings::HttpSettings;
+
+/// How every HTTP/2 connection with prior knowledge begins.
+const H2_PREFACE_START: &[u8] = b"PRI ";
+/// No moment; the listener's clock starts above it.
+const NEVER: u64 = 0;
+
+/// The listener's coarse clock, in milliseconds, moved by the task that watches.
+#[derive(Debug)]
+pub(crate) struct Ticks(AtomicU64);
+
+impl Ticks {
+    pub(crate) fn new() -> Self {
+        Ticks(AtomicU64::new(1))
+    }
+
+    pub(crate) fn advance_to(&self, since_start: Duration) {
+        let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX - 1);
+        self.0.store(millis + 1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a connection was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// Go on.
+    Serve,
+    /// End what is under way and take nothing more.
+    Drain,
+    /// Close now.
+    Close,
+}
+
+/// One connection as the watching task sees it.
+///
+/// Every atomic is relaxed: each is a fact of its own, read some time later by one task that acts on ages far above any
+/// reordering. Only the order is paired with the waker, which brings its own fences.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    ticks: Arc<Ticks>,
+    order: AtomicU8,
+    waker: AtomicWaker,
+    is_h2: AtomicBool,
+    /// When a request was last begun or answered.
+    active_at: AtomicU64,
+    /// When the first byte of the head that is being read came.
+    head_at: AtomicU64,
+    /// Since when the kernel has not taken everything that was to be written.
+    blocked_at: AtomicU64,
+    /// Requests that are not answered yet; answers that are there at once are never counted.
+    open: AtomicU32,
+    requests: AtomicU32,
+}
+
+impl Watch {
+    pub(crate) fn new(ticks: Arc<Ticks>) -> Arc<Self> {
+        let active_at = AtomicU64::new(ticks.now());
+        Arc::new(Watch {
+            ticks,
+            order: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+            is_h2: AtomicBool::new(false),
+            active_at,
+            head_at: AtomicU64::new(NEVER),
+            blocked_at: AtomicU64::new(NEVER),
+            open: AtomicU32::new(0),
+            requests: AtomicU32::new(0),
+        })
+    }
+
+    /// Notes that a request's head is complete. Every 64th request of a connection, the first included, is to be measured.
+    pub(crate) fn begun(&self) -> bool {
+        self.head_at.store(NEVER, Ordering::Relaxed);
+        self.active_at.store(self.ticks.now(), Ordering::Relaxed);
+        // Only the connection's own task counts, so a load and a store do.
+        let count = self.requests.load(Ordering::Relaxed);
+        self.requests.store(count.wrapping_add(1), Ordering::Relaxed);
+        count.is_multiple_of(64)
+    }
+
+    /// Counts a request that is being answered until the guard is dropped.
+    pub(crate) fn open(self: &Arc<Self>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(Arc::clone(self))
+    }
+
+    /// Tells the connection what to do; an earlier, stricter order stays.
+    pub(crate) fn tell(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self.order.load(Ordering::Acquire) {
+            0 => Order::Serve,
+            1 => Order::Drain,
+            _ => Order::Close,
+        }
+    }
+
+    /// Has the connection's task woken by orders.
+    pub(crate) fn register(&self, ctx: &Context<'_>) {
+        self.waker.register(ctx.waker());
+    }
+
+    /// What the connection has been too slow at, if anything.
+    pub(crate) fn too_slow(&self, settings: &HttpSettings) -> Option<Slow> {
+        let exceeds = |since: &AtomicU64, limit: Duration| {
+            let since = since.load(Ordering::Relaxed);
+            since != NEVER && u128::from(self.ticks.now().saturating_sub(since)) > limit.as_millis()
+        };
+        let is_open = self.open.load(Ordering::Relaxed) > 0;
+        // On HTTP/2 reads are frames of any kind, and its own pings find clients that are gone.
+        let reads_head = !is_open && !self.is_h2.load(Ordering::Relaxed);
+        if reads_head && exceeds(&self.head_at, settings.head_timeout) {
+            return Some(Slow::Head);
+        }
+        if exceeds(&self.blocked_at, settings.write_timeout) {
+            return Some(Slow::Reading);
+        }
+        if is_open {
+            return exceeds(&self.active_at, settings.request_timeout).then_some(Slow::Request);
+        }
+        exceeds(&self.active_at, settings.idle_timeout).then_some(Slow::Idle)
+    }
+
+    /// Whether an orderly end of an idle connection did not come about, because its client is gone.
+    pub(crate) fn is_gone(&self, settings: &HttpSettings) -> bool {
+        let idle = self.ticks.now().saturating_sub(self.active_at.load(Ordering::Relaxed));
+        self.open.load(Ordering::Relaxed) == 0 && u128::from(idle) > 2 * settings.idle_timeout.as_millis()
+    }
+
+    fn has_read(&self, bytes: &[u8]) {
+        if self.head_at.load(Ordering::Relaxed) != NEVER {
+            return;
+        }
+        self.head_at.store(self.ticks.now(), Ordering::Relaxed);
+        if self.requests.load(Ordering::Relaxed) == 0 && bytes.starts_with(H2_PREFACE_START) {
+            self.is_h2.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn has_written(&self, taken: &Poll<io::Result<usize>>, wanted: usize) {
+        let is_blocked = self.blocked_at.load(Ordering::Relaxed) != NEVER;
+        match taken {
+            Poll::Ready(Ok(taken)) if *taken == wanted => {
+                if is_blocked {
+                    self.blocked_at.store(NEVER, Ordering::Relaxed);
+                }
+            }
+            _ if is_blocked => {}
+            _ => self.blocked_at.store(self.ticks.now(), Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counts a request as open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenRequest(Arc<Watch>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        // What was read meanwhile was a body.
+        self.0.head_at.store(NEVER, Ordering::Relaxed);
+        self.0.active_at.store(self.0.ticks.now(), Ordering::Relaxed);
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A socket that notes reads and writes in its watch.
+#[derive(Debug)]
+pub(crate) struct WatchedIo<I> {
+    io: I,
+    watch: Arc<Watch>,
+}
+
+impl<I> WatchedIo<I> {
+    pub(crate) fn new(io: I, watch: Arc<Watch>) -> Self {
+        WatchedIo { io, watch }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
+    fn poll_read(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(ctx, buffer);
+        if let Some(bytes) = buffer.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+            self.watch.has_read(bytes);
+        }
+        read
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for WatchedIo<I> {
+    fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.io).poll_write(ctx, bytes);
+        self.watch.has_written(&taken, bytes.len());
+        taken
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let taken = Pin::new(&mut self.io).poll_write_vectored(ctx, parts);
+        self.watch.has_written(&taken, parts.iter().map(|part| part.len()).sum());
+        taken
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(ctx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(ctx)
+    }
+}

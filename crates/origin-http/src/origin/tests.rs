@@ -1,0 +1,1 @@
+//! The origin against a small service over real TCP.

@@ -1,0 +1,5 @@
+INSERT INTO hotshelf.price (product_id, currency, list_minor, sale_minor, valid_from, valid_to)
+SELECT p.id, r.currency, r.list_minor, r.sale_minor, to_timestamp(r.valid_from / 1000.0), to_timestamp(r.valid_to / 1000.0)
+FROM json_to_recordset($1::json) AS p (id text, prices json)
+CROSS JOIN LATERAL json_to_recordset(p.prices) AS r (currency text, list_minor bigint, sale_minor bigint, valid_from bigint, valid_to bigint)
+WHERE p.id = ANY ($2::text[])

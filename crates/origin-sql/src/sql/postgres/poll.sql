@@ -1,0 +1,7 @@
+SELECT s.uuid, s.system, s.tl, s.pos, s.now_us, s.is_primary, 0::bigint AS parent_ver,
+    CASE WHEN s.is_primary THEN hotshelf.server_timeline() END AS server_tl,
+    (SELECT last_value FROM hotshelf.version_seq) AS version,
+    (SELECT max(id) FROM hotshelf.cache_outbox) AS newest,
+    EXISTS (SELECT 1 FROM hotshelf.cache_outbox WHERE id <= $1::bigint) AS remaining
+FROM (
+{state}) AS s
