@@ -1,1 +1,37 @@
-fn main() {}
+//! The command `hotshelf`: serves, imports catalogues, reads single documents, and explains its configuration.
+#![expect(clippy::print_stdout, reason = "a command answers on standard output")]
+
+mod args;
+mod config;
+mod get;
+mod import;
+mod reference;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Faster and less fragmented than the system's under many small and few large documents.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.command {
+        Command::Serve(serve) => serve::run(&serve, &args.sources),
+        Command::Get(get) => get::run(&get),
+        Command::Import(import) => import::run(&import, &args.sources),
+        Command::Config { command } => config::run(&command, &args.sources),
+        Command::Reference { document } => {
+            reference::run(document);
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("hotshelf: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -82,6 +82,15 @@ impl Config {
         &self.namespaces
     }
 
+    /// The largest document of any namespace, in bytes: what the tiers must be able to hold.
+    pub fn document_bytes_max(&self) -> usize {
+        let limits = self
+            .namespaces
+            .iter()
+            .map(|one| one.namespace.document_bytes_max);
+        limits.max().unwrap_or_default()
+    }
+
     /// What is allowed and yet worth a line in the log.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -128,6 +137,10 @@ pub struct HttpConfig {
     pub connections_max: usize,
     pub header_timeout: Duration,
     pub idle_timeout: Duration,
+    pub streams_max: u32,
+    pub body_timeout: Duration,
+    pub write_timeout: Duration,
+    /// How long answering may take once a request has arrived.
     pub request_timeout: Duration,
     pub url_bytes_max: usize,
     pub header_bytes_max: usize,
@@ -179,16 +192,20 @@ pub struct L2Config {
     /// At least one; exactly one unless `cluster`.
     pub urls: Vec<SecretUrl>,
     pub cluster: bool,
+    /// 1 to 32 bytes without braces and blanks.
+    pub prefix: String,
     pub connections: usize,
     pub deadline: Duration,
     pub put_deadline: Duration,
+    pub hedge_after: Duration,
+    pub connect_timeout: Duration,
     pub ttl: Duration,
+    pub ttl_absent: Duration,
     pub compress_bytes_min: usize,
     pub value_bytes_max: usize,
     pub ops_max: usize,
     pub lease_ttl: Duration,
-    pub breaker_failures_max: u32,
-    pub breaker_open: Duration,
+    pub breaker: BreakerConfig,
 }
 
 /// `[l3]`
@@ -202,12 +219,25 @@ pub struct L3Config {
     pub threads: usize,
     pub queue_max: usize,
     pub deadline: Duration,
+    pub put_deadline: Duration,
     pub ttl: Duration,
     pub direct_io: bool,
     pub admission: Admission,
+    pub admission_window: Duration,
+    pub compress_bytes_min: usize,
+    pub write_bytes_per_second_max: u32,
     pub free_bytes_min: u64,
-    pub breaker_failures_max: u32,
-    pub breaker_open: Duration,
+    pub breaker: BreakerConfig,
+}
+
+/// When a tier is left alone, and for how long.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct BreakerConfig {
+    pub failures_max: u16,
+    pub open_min: Duration,
+    /// At least `open_min`.
+    pub open_max: Duration,
 }
 
 /// Which entries are put into L3.
@@ -232,6 +262,9 @@ pub struct OriginConfig {
     pub concurrency_max: usize,
     pub queue_max: usize,
     pub fill_timeout: Duration,
+    pub stale_after: Duration,
+    pub flights_max: usize,
+    pub refreshes_max: usize,
     pub batch_documents_max: usize,
     pub retry_after: Duration,
     pub refresh_share_percent: u8,
@@ -243,6 +276,7 @@ pub struct OriginConfig {
 #[non_exhaustive]
 pub struct CoherenceConfig {
     pub poll_interval: Duration,
+    pub poll_timeout: Duration,
     pub staleness_bound: Duration,
     pub catch_up_timeout: Duration,
 }
@@ -275,18 +309,22 @@ pub enum NamespaceSource {
 
 /// An HTTP service that gives documents.
 ///
-/// Invariant: at least one of `version_header` and `version_pointer`; with `batch_url`, both pointers.
+/// Invariant: at least one of `version_header` and `version_pointer`; with `batch_url`, the pointer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HttpSource {
-    /// Holds `{id}`; other placeholders are declared dimensions.
+    /// Holds `{id}` and every dimension as a placeholder; may hold `{as_of}`.
     pub url: SecretUrl,
-    /// Holds `{ids}`; other placeholders are declared dimensions.
+    /// The same with `{ids}`.
     pub batch_url: Option<SecretUrl>,
     pub version_header: Option<String>,
     pub version_pointer: Option<String>,
     pub id_pointer: Option<String>,
+    pub batch_ids_max: usize,
+    pub valid_until_header: Option<String>,
+    pub valid_until_pointer: Option<String>,
     /// Names in lower case.
     pub headers: Vec<(String, Secret)>,
     pub timeout: Duration,
+    pub requests_max: usize,
 }

@@ -1,7 +1,7 @@
 //! Configuration: a file, the environment and flags become one [`Config`], or a list of everything that is wrong with them.
 //!
 //! Reading order: [`raw`] (every key, declared once), [`mod@config`] (what the program gets), then how one becomes the other:
-//! `supplied` reads and checks each source, `provenance` lays them over one another, `resolve` and `namespace` check what spans keys.
+//! `supplied` reads and checks each source, `provenance` lays them over one another, `resolve` and `namespace` fill in and convert, `relations` checks what spans keys.
 //! Deliberately absent: profiles, includes, reloading.
 
 pub mod config;
@@ -14,13 +14,14 @@ pub mod secret;
 
 mod check;
 mod namespace;
+mod relations;
 mod resolve;
 mod supplied;
 
 pub use config::{
-    AdminConfig, Admission, CoherenceConfig, Config, DatabaseConfig, HttpConfig, HttpSource,
-    L1Config, L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource,
-    NodeConfig, OriginConfig,
+    AdminConfig, Admission, BreakerConfig, CoherenceConfig, Config, DatabaseConfig, HttpConfig,
+    HttpSource, L1Config, L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig,
+    NamespaceSource, NodeConfig, OriginConfig,
 };
 pub use key::{Key, Section, ValueKind};
 pub use problem::{ConfigProblems, Problem};

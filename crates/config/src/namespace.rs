@@ -17,6 +17,9 @@ use crate::supplied::read_bounded;
 /// Part of every shape: raised when hotshelf itself makes other documents of the same source.
 const DOCUMENT_FORMAT: &str = "1";
 
+/// The namespace of hotshelf's own tables.
+pub(crate) const CATALOGUE_NAME: &str = "products";
+
 /// The keys that only one kind has.
 const KIND_KEYS: [(&str, &[&str]); 2] = [
     ("sql", &["sql", "sql_file", "tracked"]),
@@ -28,8 +31,12 @@ const KIND_KEYS: [(&str, &[&str]); 2] = [
             "version_header",
             "version_pointer",
             "id_pointer",
+            "batch_ids_max",
+            "valid_until_header",
+            "valid_until_pointer",
             "headers",
             "timeout_ms",
+            "requests_max",
         ],
     ),
 ];
@@ -51,16 +58,8 @@ impl Resolver {
         let mut resolved: Vec<NamespaceConfig> = Vec::new();
         for one in raw {
             let name = clip(one.name.as_deref().unwrap_or_default());
-            let Some(config) = self.namespace(one, &format!("{NAMESPACE}.{name}")) else {
-                continue;
-            };
-            let catalogue =
-                |one: &NamespaceConfig| matches!(one.source, NamespaceSource::Catalogue);
-            if catalogue(&config) && resolved.iter().any(catalogue) {
-                let reason = "there is one set of hotshelf's own tables, so one namespace of kind `catalogue`";
-                self.refuse(&format!("{NAMESPACE}.{name}.kind"), reason);
-            }
-            resolved.push(config);
+            let config = self.namespace(one, &format!("{NAMESPACE}.{name}"));
+            resolved.extend(config);
         }
         resolved
     }
@@ -140,20 +139,24 @@ impl Resolver {
         variants: &VariantSchema,
     ) -> Option<NamespaceSource> {
         let Some(kind) = raw.kind.as_deref() else {
-            let path = format!("{at}.kind");
-            if !self.is_refused(&path) {
-                self.refuse(
-                    &path,
-                    format!("is missing; say one of {}", KINDS.join(", ")),
-                );
-            }
+            self.missing(
+                &format!("{at}.kind"),
+                &format!("say one of {}", KINDS.join(", ")),
+            );
             return None;
         };
         self.foreign_keys(kind, at);
         match kind {
             "sql" => self.sql(raw, at),
             "http" => self.http(raw, at, variants).map(NamespaceSource::Http),
-            _ => Some(NamespaceSource::Catalogue),
+            _ => self.catalogue(raw, at),
+        }
+    }
+
+    /// Refuses the absence of a key, unless its value was refused already.
+    fn missing(&mut self, path: &str, reason: &str) {
+        if !self.is_refused(path) {
+            self.refuse(path, format!("is missing; {reason}"));
         }
     }
 
@@ -173,6 +176,21 @@ impl Resolver {
         }
     }
 
+    /// The triggers on hotshelf's own tables record their changes under one name; under another, nothing would be invalidated.
+    fn catalogue(&mut self, raw: &RawNamespace, at: &str) -> Option<NamespaceSource> {
+        if raw.name.as_deref() != Some(CATALOGUE_NAME) {
+            let reason = format!(
+                "must be `{CATALOGUE_NAME}` for kind `catalogue`: hotshelf's own tables record their changes under that name"
+            );
+            let path = format!("{at}.name");
+            if !self.is_refused(&path) {
+                self.refuse(&path, reason);
+            }
+            return None;
+        }
+        Some(NamespaceSource::Catalogue)
+    }
+
     fn sql(&mut self, raw: &RawNamespace, at: &str) -> Option<NamespaceSource> {
         let (sql_path, file_path) = (format!("{at}.sql"), format!("{at}.sql_file"));
         let sql = match (&raw.sql, &raw.sql_file) {
@@ -186,16 +204,23 @@ impl Resolver {
             (Some(sql), None) => sql.clone(),
             (None, Some(file)) => self.sql_file(file, &file_path)?,
             (None, None) => {
-                if !self.is_refused(&sql_path) && !self.is_refused(&file_path) {
-                    self.refuse(
-                        &sql_path,
-                        "is missing; kind `sql` needs `sql` or `sql_file`",
-                    );
+                if !self.is_refused(&file_path) {
+                    self.missing(&sql_path, "kind `sql` needs `sql` or `sql_file`");
                 }
                 return None;
             }
         };
         let sql = sql.trim().to_owned();
+        if !sql.contains(":ids") {
+            let path = if raw.sql.is_some() {
+                &sql_path
+            } else {
+                &file_path
+            };
+            let reason = "must say which ids it answers for: `WHERE id = ANY(:ids)` in PostgreSQL, `WHERE id IN (SELECT value FROM \
+                          json_each(:ids))` in SQLite";
+            self.refuse(path, reason);
+        }
         let tracked = raw.tracked();
         Some(NamespaceSource::Sql { sql, tracked })
     }
@@ -232,25 +257,26 @@ impl Resolver {
         variants: &VariantSchema,
     ) -> Option<HttpSource> {
         let path = |key: &str| format!("{at}.{key}");
+        self.http_places(raw, at);
         self.http_version(raw, at);
-        self.pointers(raw, at);
-        self.template(raw.batch_url.as_ref(), "ids", &path("batch_url"), variants);
-        self.template(raw.url.as_ref(), "id", &path("url"), variants);
+        if let Some(url) = &raw.batch_url {
+            self.template(url.expose(), "ids", &path("batch_url"), variants);
+        }
         let Some(url) = raw.url.clone() else {
-            if !self.is_refused(&path("url")) {
-                self.refuse(&path("url"), "is missing; kind `http` needs it");
-            }
+            self.missing(&path("url"), "kind `http` needs it");
             return None;
         };
+        self.template(url.expose(), "id", &path("url"), variants);
+        let lower = |name: &Option<String>| name.as_ref().map(|name| name.to_ascii_lowercase());
         Some(HttpSource {
             url,
             batch_url: raw.batch_url.clone(),
-            version_header: raw
-                .version_header
-                .as_ref()
-                .map(|name| name.to_ascii_lowercase()),
+            version_header: lower(&raw.version_header),
             version_pointer: raw.version_pointer.clone(),
             id_pointer: raw.id_pointer.clone(),
+            batch_ids_max: raw.batch_ids_max(),
+            valid_until_header: lower(&raw.valid_until_header),
+            valid_until_pointer: raw.valid_until_pointer.clone(),
             headers: raw
                 .headers
                 .clone()
@@ -258,6 +284,7 @@ impl Resolver {
                 .into_iter()
                 .collect(),
             timeout: Duration::from_millis(raw.timeout_ms()),
+            requests_max: raw.requests_max(),
         })
     }
 
@@ -266,89 +293,87 @@ impl Resolver {
             format!("{at}.version_header"),
             format!("{at}.version_pointer"),
         );
-        if raw
-            .version_header
-            .as_deref()
-            .is_some_and(|name| !is_token(name))
-        {
-            self.refuse(&header, "is not a header's name");
-        }
-        let none = raw.version_header.is_none() && raw.version_pointer.is_none();
-        if none && !self.is_refused(&header) && !self.is_refused(&pointer) {
-            let reason = "is missing; kind `http` needs `version_header` or `version_pointer`, to tell old documents from new ones";
-            self.refuse(&header, reason);
-        }
-        if raw.batch_url.is_none() {
-            return;
-        }
-        for (key, given) in [
-            ("version_pointer", &raw.version_pointer),
-            ("id_pointer", &raw.id_pointer),
-        ] {
-            let path = format!("{at}.{key}");
-            if given.is_none() && !self.is_refused(&path) {
-                let reason = "is missing; `batch_url` needs it, because a batch's answer has one header for many documents";
-                self.refuse(&path, reason);
-            }
+        let neither = raw.version_header.is_none() && raw.version_pointer.is_none();
+        if neither && !self.is_refused(&pointer) {
+            let reason = "kind `http` needs `version_header` or `version_pointer`, to tell old documents from new ones";
+            self.missing(&header, reason);
+        } else if raw.batch_url.is_some() && raw.version_pointer.is_none() {
+            let reason = "`batch_url` needs it, because the answer to a batch has one header for many documents";
+            self.missing(&pointer, reason);
         }
     }
 
-    fn pointers(&mut self, raw: &RawNamespace, at: &str) {
-        for (key, pointer) in [
+    /// Checks where things are looked for in an answer.
+    fn http_places(&mut self, raw: &RawNamespace, at: &str) {
+        let headers = [
+            ("version_header", &raw.version_header),
+            ("valid_until_header", &raw.valid_until_header),
+        ];
+        for (key, name) in headers {
+            if name.as_deref().is_some_and(|name| !is_token(name)) {
+                self.refuse(&format!("{at}.{key}"), "is not a header's name");
+            }
+        }
+        let pointers = [
             ("version_pointer", &raw.version_pointer),
             ("id_pointer", &raw.id_pointer),
-        ] {
+            ("valid_until_pointer", &raw.valid_until_pointer),
+        ];
+        for (key, pointer) in pointers {
             if pointer
                 .as_deref()
                 .is_some_and(|pointer| !pointer.starts_with('/'))
             {
-                self.refuse(
-                    &format!("{at}.{key}"),
-                    "must be a JSON pointer, which begins with `/`",
-                );
+                let reason = "must be a JSON pointer, which begins with `/`";
+                self.refuse(&format!("{at}.{key}"), reason);
             }
         }
     }
 
-    /// Checks the placeholders of a URL template: the one it needs, and otherwise only declared dimensions.
-    fn template(
-        &mut self,
-        url: Option<&SecretUrl>,
-        needed: &str,
-        path: &str,
-        variants: &VariantSchema,
-    ) {
-        let Some(url) = url else {
-            return;
-        };
-        let Some(names) = placeholders(url.expose()) else {
+    /// Checks a URL with placeholders: all that it needs, none that nothing fills in, none in the host.
+    fn template(&mut self, url: &str, ids: &str, path: &str, variants: &VariantSchema) {
+        if let Err(reason) = check_host(url) {
+            return self.refuse(path, reason);
+        }
+        let Some(names) = placeholders(url) else {
             return self.refuse(path, "has a `{` or a `}` without its other half");
         };
-        if !names.contains(&needed) {
-            return self.refuse(
-                path,
-                format!("must hold `{{{needed}}}`, where the {needed} is filled in"),
-            );
-        }
-        let declared = |name: &&str| {
-            *name == needed || variants.dimensions().iter().any(|one| one.name() == *name)
-        };
-        if let Some(name) = names.iter().find(|name| !declared(name)) {
-            let name = clip(name);
-            self.refuse(
-                path,
-                format!("`{{{name}}}` is no dimension of this namespace; declare it in `variants`"),
-            );
-        }
-        for dimension in variants.dimensions() {
-            if !names.contains(&dimension.name()) {
-                let name = dimension.name();
-                self.notes.push(format!(
-                    "`{path}` does not hold `{{{name}}}`: every {name} gets the same document"
-                ));
+        let dimensions = variants.dimensions().iter().map(Dimension::name);
+        let needed: Vec<&str> = std::iter::once(ids).chain(dimensions).collect();
+        for name in &needed {
+            if !names.contains(name) {
+                let reason = format!(
+                    "must hold `{{{name}}}`; without it, different documents would have one URL"
+                );
+                return self.refuse(path, reason);
             }
         }
+        let strange = |name: &&&str| !needed.contains(name) && **name != "as_of";
+        if let Some(name) = names.iter().find(strange) {
+            let name = clip(name);
+            let reason =
+                format!("`{{{name}}}` is no dimension of this namespace; declare it in `variants`");
+            self.refuse(path, reason);
+        }
     }
+}
+
+/// Ids come from anybody, so they must not choose the host; passwords belong into headers, which are masked as a whole.
+fn check_host(url: &str) -> Result<(), &'static str> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?', '\\']).next().unwrap_or_default();
+    if host.contains(['{', '}']) {
+        return Err("must not have a placeholder in its host");
+    }
+    if host.contains('@') {
+        return Err(
+            "must not hold a user or a password; give `headers = { authorization = ... }` instead",
+        );
+    }
+    if url.contains('#') {
+        return Err("must not hold a `#`: what follows it is not sent");
+    }
+    Ok(())
 }
 
 /// The names between braces; `None` when the braces do not match.

@@ -9,7 +9,7 @@ use figment::{Figment, Profile, Provider};
 use serde::Deserialize;
 
 use crate::key::{NAMESPACE, sections};
-use crate::namespace::applies;
+use crate::namespace::{CATALOGUE_NAME, applies};
 use crate::problem::Problem;
 use crate::raw::RawConfig;
 use crate::supplied::Supplied;
@@ -96,16 +96,12 @@ impl Provenance {
         self.settings.iter().any(below)
     }
 
-    /// Adds or replaces the value of a key whose default follows from other keys.
+    /// Shows the value of a key whose default follows from other keys, where nobody gave it.
     pub(crate) fn put_derived(&mut self, path: &str, value: String) {
-        if let Some(setting) = self
-            .settings
-            .iter_mut()
-            .find(|setting| setting.path == path)
-        {
-            if setting.source == Source::Default {
-                setting.value = value;
-            }
+        let unset =
+            |setting: &&mut Setting| setting.path == path && setting.source == Source::Default;
+        if let Some(setting) = self.settings.iter_mut().find(unset) {
+            setting.value = value;
         }
     }
 }
@@ -184,10 +180,10 @@ pub(crate) fn merge(mut supplied: Vec<Supplied>) -> Merged {
 
 fn default_namespace() -> Supplied {
     let mut supplied = Supplied::new("default");
-    supplied.namespaces.push("products".to_owned());
-    for (name, value) in [("name", "products"), ("kind", "catalogue")] {
+    supplied.namespaces.push(CATALOGUE_NAME.to_owned());
+    for (name, value) in [("name", CATALOGUE_NAME), ("kind", "catalogue")] {
         if let Some(key) = crate::key::key(NAMESPACE, name) {
-            let segments = [NAMESPACE, "products", name];
+            let segments = [NAMESPACE, CATALOGUE_NAME, name];
             supplied.take(key, &segments, toml::Value::from(value), Source::Default);
         }
     }

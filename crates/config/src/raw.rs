@@ -159,7 +159,13 @@ section! {
     header_timeout_s: u64 = 5, count(1, 300);
     /// How long a connection may stay open without a request.
     idle_timeout_s: u64 = 75, count(1, 3600);
-    /// How long one request may take as a whole, its body included.
+    /// Requests that one HTTP/2 connection may have open at once.
+    streams_max: u32 = 128, count(1, 65_536);
+    /// How long a client may take to send a request's body.
+    body_timeout_s: u64 = 10, count(1, 600);
+    /// How long a client may leave an answer unread.
+    write_timeout_s: u64 = 60, count(1, 600);
+    /// How long answering may take once a request has arrived.
     request_timeout_ms: u64 = 5000, count(10, 600_000);
     /// The longest path with its parameters.
     url_bytes_max: usize = 8 * KIB, count(256, 64 * KIB as u64);
@@ -187,14 +193,14 @@ section! {
     RawDatabase "database"
     /// Where it is: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
     url: SecretUrl, Url(DATABASE_SCHEMES), unset "`sqlite:<node.data_dir>/hotshelf.sqlite`", example "\"postgres://hotshelf@127.0.0.1:5432/shop\"";
-    /// Most connections to it.
+    /// Most connections for documents and writes; the change log has its own.
     connections_max: u32 = 16, count(1, 1000);
     /// How long one statement may run.
-    statement_timeout_ms: u64 = 2000, count(10, 60_000);
+    statement_timeout_ms: u64 = 2000, count(10, 600_000);
     /// How long to wait for a connection.
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
     /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
-    statement_cache_max: usize = 100, count(0, 10_000);
+    statement_cache_max: usize = 128, count(0, 10_000);
 }
 
 section! {
@@ -213,26 +219,36 @@ section! {
     urls: Vec<SecretUrl> = Vec::new(), Urls(REDIS_SCHEMES);
     /// Whether the URLs belong to a Redis Cluster.
     cluster: bool = false, Bool;
+    /// What every key in Redis begins with. Shops that share a Redis choose different ones.
+    prefix: String = "hs".into(), Text;
     /// Connections to each Redis; each carries many requests at once.
     connections: usize = 4, count(1, 64);
     /// How long a read may wait for L2 before it goes on to L3 and the origin.
     deadline_ms: u64 = 50, count(1, 10_000);
     /// How long a put may take.
-    put_deadline_ms: u64 = 200, count(1, 60_000);
+    put_deadline_ms: u64 = 200, count(1, 10_000);
+    /// L3 is asked as well when L2 has not answered within this.
+    hedge_after_ms: u64 = 5, count(1, 10_000);
+    /// How long connecting may take.
+    connect_timeout_ms: u64 = 1000, count(1, 60_000);
     /// How long Redis keeps an entry at most.
     ttl_s: u64 = DAY_S, count(1, 30 * DAY_S);
+    /// The same for absent products; shorter, because anybody can ask for ids that never existed.
+    ttl_absent_s: u64 = 600, count(1, 30 * DAY_S);
     /// Documents below this size are kept uncompressed.
     compress_bytes_min: usize = KIB, count(0, 64 * MIB as u64);
-    /// The largest stored value; larger ones are not put. Also bounds what is accepted from Redis.
+    /// The largest stored value; larger ones are not put.
     value_bytes_max: usize = 2 * MIB, count(KIB as u64, 64 * MIB as u64);
     /// Most operations waiting for Redis at once; further ones are answered `unavailable`.
     ops_max: usize = 4096, count(1, 1_000_000);
     /// How long another node's lease on a fetch holds without being renewed.
     lease_ttl_ms: u64 = 1000, count(100, 60_000);
-    /// Failures in a row after which L2 is left alone for a while.
-    breaker_failures_max: u32 = 3, count(1, 1000);
-    /// How long it is left alone before one call tries again.
-    breaker_open_ms: u64 = 1000, count(10, 600_000);
+    /// Failures in a row after which a Redis is left alone for a while.
+    breaker_failures_max: u16 = 3, count(1, 1000);
+    /// How long it is left alone the first time before one call tries again; doubled each time it is still down.
+    breaker_open_min_ms: u64 = 500, count(1, 600_000);
+    /// How long it is left alone at most.
+    breaker_open_max_ms: u64 = 5000, count(1, 600_000);
 }
 
 section! {
@@ -244,28 +260,38 @@ section! {
     path: PathBuf, Path, unset "`<node.data_dir>/l3`", example "\"/var/lib/hotshelf/l3\"";
     /// The size of all files together; the oldest entries go first.
     bytes_max: u64 = 16 * GIB as u64, count(64 * MIB as u64, SIZE_MAX);
-    /// How much is collected in memory before it is written out.
-    memtable_bytes: usize = 64 * MIB, count(MIB as u64, 4 * GIB as u64);
+    /// How much is collected in memory before it is written out; up to four times as much is held.
+    memtable_bytes: usize = 64 * MIB, count(MIB as u64, GIB as u64);
     /// Memory for blocks that were read.
-    block_cache_bytes: usize = 64 * MIB, count(MIB as u64, SIZE_MAX);
-    /// Threads that read and write.
-    threads: usize = 4, count(1, 256);
+    block_cache_bytes: usize = 128 * MIB, count(MIB as u64, SIZE_MAX);
+    /// Threads that read; each waits for one read of the disk at a time.
+    threads: usize = 16, count(1, 256);
     /// Most operations waiting for a thread; further ones are answered `unavailable`.
     queue_max: usize = 1024, count(1, 1_000_000);
     /// How long a read may wait for L3 before it goes on to the origin.
     deadline_ms: u64 = 5, count(1, 10_000);
+    /// How long a put may take.
+    put_deadline_ms: u64 = 1000, count(1, 60_000);
     /// How long L3 keeps an entry at most.
     ttl_s: u64 = DAY_S, count(1, 30 * DAY_S);
     /// Whether reads go past the operating system's page cache.
     direct_io: bool = true, Bool;
     /// Which entries are put: those filled twice within a window, or all.
     admission: Admission = Admission::SecondHit, Choice(Admission::WORDS);
+    /// How long a first fill is remembered, for `second_hit`.
+    admission_window_s: u64 = 3600, count(1, 7 * DAY_S);
+    /// Documents below this size are kept uncompressed.
+    compress_bytes_min: usize = KIB, count(0, 64 * MIB as u64);
+    /// Most bytes written in a second, so that reads keep their share of the disk.
+    write_bytes_per_second_max: u32 = 100 << 20, count(MIB as u64, 4095 * MIB as u64);
     /// Nothing is put while the disk has less free space than this.
     free_bytes_min: u64 = GIB as u64, count(0, SIZE_MAX);
     /// Failures in a row after which L3 is left alone for a while.
-    breaker_failures_max: u32 = 3, count(1, 1000);
-    /// How long it is left alone before one call tries again.
-    breaker_open_ms: u64 = 1000, count(10, 600_000);
+    breaker_failures_max: u16 = 3, count(1, 1000);
+    /// How long it is left alone the first time before one call tries again; doubled each time it still fails.
+    breaker_open_min_ms: u64 = 500, count(1, 600_000);
+    /// How long it is left alone at most.
+    breaker_open_max_ms: u64 = 5000, count(1, 600_000);
 }
 
 section! {
@@ -273,15 +299,22 @@ section! {
     RawOrigin "origin"
     /// Fetches at once that are always allowed, however slow the origin is.
     concurrency_min: usize = 2, count(1, 10_000);
-    /// Most fetches at once; the limit moves between the two with the origin's latency.
-    concurrency_max: usize = 32, count(1, 10_000);
+    /// Most fetches at once; the limit moves between the two with the origin's latency. The database needs as many connections.
+    concurrency_max: usize = 16, count(1, 10_000);
     /// Most fills waiting for the budget; further ones are shed.
     queue_max: usize = 4096, count(1, 1_000_000);
     /// How long a fill may take, its wait for the budget included.
     fill_timeout_ms: u64 = 2000, count(10, 600_000);
+    /// How long a read that could be answered stale waits for a fill before it is.
+    stale_after_ms: u64 = 500, count(1, 600_000);
+    /// Most fills under way, one for each key; further ones are shed.
+    flights_max: usize = 65_536, count(1, 10_000_000);
+    /// Most refreshes under way in the background; further ones wait for the next read of their key.
+    refreshes_max: usize = 256, count(1, 1_000_000);
     /// Most documents in one fetch.
     batch_documents_max: usize = 200, count(1, 512);
-    /// What a shed request is told to wait before it comes again.
+    /// How long a key whose fetch failed is left alone before the origin is asked for it again; a shed request is told to wait as
+    /// long.
     retry_after_ms: u64 = 1000, count(1, 3_600_000);
     /// The share of the budget that refreshes may take.
     refresh_share_percent: u8 = 50, count(1, 100);
@@ -294,6 +327,8 @@ section! {
     RawCoherence "coherence"
     /// How often the change log's head is read.
     poll_interval_ms: u64 = 250, count(10, 60_000);
+    /// How long one read of the head may take.
+    poll_timeout_ms: u64 = 1000, count(10, 60_000);
     /// How long a copy is served as fresh without a new proof.
     staleness_bound_ms: u64 = 2000, count(100, 600_000);
     /// How long a starting node may take to catch up before it calls itself ready all the same.
@@ -308,26 +343,36 @@ section! {
     name: String, Text, unset "required", example "\"products\"";
     /// Where its documents come from: hotshelf's own tables, an SQL query of yours, or an HTTP service of yours.
     kind: String, Choice(KINDS), unset "required", example "\"catalogue\"";
-    /// Kind `sql`: the query that gives the documents.
-    sql: String, Text, unset "`sql_file`", example "\"SELECT id, document FROM cards WHERE id = ANY($1)\"";
+    /// Kind `sql`: one SELECT that gives `id`, `document` and, if need be, `valid_until` for the ids in `:ids`, as of `:as_of`; each
+    /// dimension is a placeholder too.
+    sql: String, Text, unset "`sql_file`", example "\"SELECT id, document FROM cards WHERE id = ANY(:ids)\"";
     /// Kind `sql`: a file that holds the query. A relative path starts at the configuration file's folder.
     sql_file: PathBuf, Path, unset "`sql`", example "\"cards.sql\"";
     /// Kind `sql`: whether every change of its documents is recorded in the change log. If not, only the TTLs bound staleness.
     tracked: bool = false, Bool;
-    /// Kind `http`: where one document is. `{id}` and the dimensions, such as `{locale}`, are filled in.
+    /// Kind `http`: where one document is. `{id}`, every dimension such as `{locale}` and, if it is there, `{as_of}` are filled in.
     url: SecretUrl, Url(HTTP_SCHEMES), unset "required for kind `http`", example "\"http://127.0.0.1:8080/cards/{id}?lang={locale}\"";
-    /// Kind `http`: where many documents are. `{ids}` is filled in with ids separated by commas.
+    /// Kind `http`: where many documents are. `{ids}` is filled in with ids separated by commas. The answer is a JSON object from id to
+    /// document, or an array of documents.
     batch_url: SecretUrl, Url(HTTP_SCHEMES), unset "documents are fetched one by one", example "\"http://127.0.0.1:8080/cards?ids={ids}&lang={locale}\"";
     /// Kind `http`: the header of an answer that holds the document's version, a number that grows with each change.
     version_header: String, Text, unset "`version_pointer`", example "\"X-Version\"";
     /// Kind `http`: where the version is in the document, as a JSON pointer. A batch needs it.
     version_pointer: String, Text, unset "`version_header`", example "\"/version\"";
-    /// Kind `http`: where the id is in a batch's documents, as a JSON pointer. A batch needs it.
-    id_pointer: String, Text, unset "required with `batch_url`", example "\"/id\"";
+    /// Kind `http`: where the id is in the documents of a batch's array, as a JSON pointer.
+    id_pointer: String, Text, unset "a batch's answer is an object", example "\"/id\"";
+    /// Kind `http`: most ids in one batch.
+    batch_ids_max: usize = 100, count(1, 1000);
+    /// Kind `http`: the header of an answer that says when the document changes by time alone, in milliseconds since 1970.
+    valid_until_header: String, Text, unset "`valid_until_pointer`, or never", example "\"X-Valid-Until\"";
+    /// Kind `http`: where the document says the same, as a JSON pointer.
+    valid_until_pointer: String, Text, unset "never", example "\"/valid_until\"";
     /// Kind `http`: headers sent with each request. Their values are secret.
     headers: BTreeMap<String, Secret>, Headers, unset "none", example "{ authorization = \"Bearer TOKEN\" }";
     /// Kind `http`: how long one request may take.
     timeout_ms: u64 = 1500, count(10, 600_000);
+    /// Kind `http`: most requests under way for one fetch.
+    requests_max: usize = 8, count(1, 256);
     /// Age after which a read starts a refresh in the background.
     ttl_soft_s: u64 = 300, count(1, 30 * DAY_S);
     /// Age after which a copy is no longer fresh.

@@ -1,7 +1,5 @@
 //! The generated texts: the reference of every key, and the example file in which every key stands with its default.
 
-use std::fmt::Write;
-
 use crate::key::{Key, NAMESPACE, Section, ValueKind, sections};
 
 const INTRODUCTION: &str = "# Configuration
@@ -25,11 +23,13 @@ does. Passwords in URLs and values of headers are never shown.
 
 Relations that are checked:
 
-- `origin.fill_timeout_ms` < `http.request_timeout_ms`; `l2.deadline_ms`, `l3.deadline_ms` < `origin.fill_timeout_ms`;
+- `origin.stale_after_ms`, `l2.deadline_ms`, `l3.deadline_ms` < `origin.fill_timeout_ms` < `http.request_timeout_ms`;
+- `timeout_ms` of a namespace <= `origin.fill_timeout_ms`;
 - `ttl_soft_s` <= `ttl_hard_s` <= `l2.ttl_s` and `l3.ttl_s`, for every namespace;
-- `coherence.staleness_bound_ms` >= 2 x `coherence.poll_interval_ms`;
-- `origin.concurrency_min` <= `origin.concurrency_max`; 2 x `l3.memtable_bytes` <= `l3.bytes_max`;
-- `http.url_bytes_max` <= `http.header_bytes_max`; `document_bytes_max` <= `http.batch_bytes_max`; `timeout_ms` <= `origin.fill_timeout_ms`;
+- `coherence.staleness_bound_ms` >= 2 x `coherence.poll_interval_ms`, and >= `coherence.poll_timeout_ms`;
+- `origin.concurrency_min` <= `origin.concurrency_max`; `breaker_open_min_ms` <= `breaker_open_max_ms`;
+- 4 x `l3.memtable_bytes` <= `l3.bytes_max`; `http.url_bytes_max` <= `http.header_bytes_max`;
+- `document_bytes_max` of a namespace <= `http.batch_bytes_max`;
 - `admin.listen` is a loopback address, and not that of `http.listen`.
 ";
 
@@ -44,17 +44,16 @@ pub fn reference_markdown() -> String {
 
 fn section_markdown(text: &mut String, section: &Section) {
     let doc = one_line(section.doc);
-    let _ = write!(text, "\n## {}\n\n{doc}\n\n", header(section));
+    text.push_str(&format!("\n## {}\n\n{doc}\n\n", header(section)));
     text.push_str("| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
     for key in &section.keys {
-        let _ = writeln!(
-            text,
-            "| `{}` | {} | {} | {} |",
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
             key.name,
             kind_text(key).replace('|', "\\|"),
             default_markdown(key),
             one_line(key.doc).replace('|', "\\|"),
-        );
+        ));
     }
 }
 
@@ -125,12 +124,8 @@ pub fn example_toml() -> String {
         .to_owned();
     for section in sections() {
         let mark = if section.name == NAMESPACE { "#" } else { "" };
-        let _ = write!(
-            text,
-            "\n# {}\n{mark}{}\n",
-            one_line(section.doc),
-            header(section)
-        );
+        let doc = one_line(section.doc);
+        text.push_str(&format!("\n# {doc}\n{mark}{}\n", header(section)));
         for key in &section.keys {
             key_example(&mut text, key);
         }
@@ -157,11 +152,10 @@ fn key_example(text: &mut String, key: &Key) {
     } else {
         format!(" #{size}")
     };
-    let _ = writeln!(
-        text,
-        "# {doc}{allowed}{unset}\n#{} = {value}{size}",
-        key.name
-    );
+    let name = key.name;
+    text.push_str(&format!(
+        "# {doc}{allowed}{unset}\n#{name} = {value}{size}\n"
+    ));
 }
 
 #[cfg(test)]

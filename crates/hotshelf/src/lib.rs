@@ -1,1 +1,26 @@
-//! Placeholder.
+//! hotshelf as a crate: the engine, the nouns, and the adapters that a service chooses by feature.
+//!
+//! A service that embeds the engine builds a [`Cache`] from a change log, one or more namespaces with their origins, and the tiers
+//! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`.
+
+pub use hotshelf_engine::{
+    Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness,
+    ReadOptions,
+};
+pub use hotshelf_model as model;
+
+/// PostgreSQL and SQLite as origin and change log.
+#[cfg(feature = "sql")]
+pub use hotshelf_origin_sql as sql;
+
+/// A service that assembles documents, as origin.
+#[cfg(feature = "http")]
+pub use hotshelf_origin_http as http;
+
+/// L2 over Redis and Redis Cluster.
+#[cfg(feature = "redis")]
+pub use hotshelf_tier_redis as redis;
+
+/// L3 over RocksDB.
+#[cfg(feature = "rocksdb")]
+pub use hotshelf_tier_rocksdb as rocksdb;

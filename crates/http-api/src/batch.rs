@@ -92,19 +92,28 @@ pub(crate) async fn list(State(state): State<Arc<ApiState>>, request: Request) -
     answer.map(Into::into)
 }
 
-async fn posted(state: &ApiState, request: Request, request_id: &RequestId) -> Result<http::Response<Bytes>, Problem> {
+async fn posted(
+    state: &ApiState,
+    request: Request,
+    request_id: &RequestId,
+) -> Result<http::Response<Bytes>, Problem> {
     let name = target::namespace_path(request.uri().path())
         .and_then(|name| name.strip_suffix(":batchGet"))
         .ok_or_else(Problem::unknown_route)?;
     let namespace = target::namespace(&state.cache, name)?;
     refuse_min_version(request.headers())?;
     let body = whole_body(state, request).await?;
-    let batch = BatchRequest::read(&body, state.settings.batch_ids_max).map_err(Problem::invalid)?;
+    let batch =
+        BatchRequest::read(&body, state.settings.batch_ids_max).map_err(Problem::invalid)?;
     let variant = variant_of(namespace, &batch)?;
     Ok(answer(state, namespace, &variant, &batch.items, request_id).await)
 }
 
-async fn listed(state: &ApiState, request: &Parts, request_id: &RequestId) -> Result<http::Response<Bytes>, Problem> {
+async fn listed(
+    state: &ApiState,
+    request: &Parts,
+    request_id: &RequestId,
+) -> Result<http::Response<Bytes>, Problem> {
     let name = target::namespace_path(request.uri.path()).ok_or_else(Problem::unknown_route)?;
     let namespace = target::namespace(&state.cache, name)?;
     refuse_min_version(&request.headers)?;
@@ -119,30 +128,46 @@ fn refuse_min_version(headers: &HeaderMap) -> Result<(), Problem> {
         return Ok(());
     }
     let reason = "belongs to one product; read that product by itself";
-    Err(Problem::invalid(vec![FieldProblem::new("Hotshelf-Min-Version", reason)]))
+    Err(Problem::invalid(vec![FieldProblem::new(
+        "Hotshelf-Min-Version",
+        reason,
+    )]))
 }
 
 /// Takes `ids` out of a query before it is decoded, because an encoded comma is part of an id; the rest names the variant.
 fn ids_of(uri: &Uri, ids_max: usize) -> Result<(Vec<Item>, String), Problem> {
     let pairs = || uri.query().unwrap_or_default().split('&');
-    let lists: Vec<&str> = pairs().filter_map(|pair| pair.strip_prefix("ids=")).collect();
+    let lists: Vec<&str> = pairs()
+        .filter_map(|pair| pair.strip_prefix("ids="))
+        .collect();
     let problem = |reason: String| Problem::invalid(vec![FieldProblem::new("ids", reason)]);
     let [list] = lists[..] else {
         return Err(problem("is needed once: `?ids=a,b,c`".to_owned()));
     };
     let count = list.split(',').count();
     if count > ids_max {
-        return Err(problem(format!("has {count} ids; at most {ids_max} can be asked for at once")));
+        return Err(problem(format!(
+            "has {count} ids; at most {ids_max} can be asked for at once"
+        )));
     }
-    let items = list.split(',').filter(|_| !list.is_empty()).map(Item::from_url).collect();
+    let items = list
+        .split(',')
+        .filter(|_| !list.is_empty())
+        .map(Item::from_url)
+        .collect();
     let rest: Vec<&str> = pairs().filter(|pair| !pair.starts_with("ids=")).collect();
     Ok((items, rest.join("&")))
 }
 
 fn variant_of(namespace: &Namespace, batch: &BatchRequest) -> Result<Variant, Problem> {
-    let pairs = batch.variant.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pairs = batch
+        .variant
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     namespace.variants.resolve(pairs).map_err(|problems| {
-        let path = |problem: FieldProblem| FieldProblem::new(format!("variant.{}", problem.field), problem.reason);
+        let path = |problem: FieldProblem| {
+            FieldProblem::new(format!("variant.{}", problem.field), problem.reason)
+        };
         Problem::invalid(problems.into_iter().map(path).collect())
     })
 }
@@ -157,7 +182,10 @@ async fn whole_body(state: &ApiState, request: Request) -> Result<Bytes, Problem
     match tokio::time::timeout(state.settings.body_timeout, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(bytes_max)),
-        Ok(Err(_broken)) => Err(Problem::invalid(vec![FieldProblem::new("body", "broke off before its end")])),
+        Ok(Err(_broken)) => Err(Problem::invalid(vec![FieldProblem::new(
+            "body",
+            "broke off before its end",
+        )])),
         Err(_elapsed) => Err(Problem::body_too_slow()),
     }
 }

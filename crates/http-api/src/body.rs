@@ -27,11 +27,14 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            AnswerBody::Whole(body) => {
-                Pin::new(body).poll_frame(ctx).map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {})))
-            }
+            AnswerBody::Whole(body) => Pin::new(body)
+                .poll_frame(ctx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never: Infallible| match never {}))),
             AnswerBody::Routed(body) => Pin::new(body).poll_frame(ctx),
         }
     }

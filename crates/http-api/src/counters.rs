@@ -68,10 +68,17 @@ impl Slow {
 impl Counters {
     pub(crate) fn new(listener: &'static str) -> Self {
         let labels = [("listener", listener)];
-        let answer = |status| metric::HTTP_REQUESTS.counter(&[("listener", listener), ("status", status)]);
-        let slow = |slow: Slow| metric::HTTP_CONNECTIONS_SLOW.counter(&[("listener", listener), ("reason", slow.as_str())]);
+        let answer =
+            |status| metric::HTTP_REQUESTS.counter(&[("listener", listener), ("status", status)]);
+        let slow = |slow: Slow| {
+            metric::HTTP_CONNECTIONS_SLOW
+                .counter(&[("listener", listener), ("reason", slow.as_str())])
+        };
         Counters {
-            answers: STATUSES.iter().map(|&(code, label)| (code, answer(label))).collect(),
+            answers: STATUSES
+                .iter()
+                .map(|&(code, label)| (code, answer(label)))
+                .collect(),
             others: answer("other"),
             seconds: metric::HTTP_SECONDS.histogram(&labels),
             connections: metric::HTTP_CONNECTIONS.gauge(&labels),
@@ -82,8 +89,13 @@ impl Counters {
 
     pub(crate) fn answered(&self, status: StatusCode, duration: Option<Duration>) {
         // The first three are nearly all answers, so this ends at once.
-        let counter = self.answers.iter().find(|(code, _)| *code == status.as_u16());
-        counter.map_or(&self.others, |(_, counter)| counter).increment(1);
+        let counter = self
+            .answers
+            .iter()
+            .find(|(code, _)| *code == status.as_u16());
+        counter
+            .map_or(&self.others, |(_, counter)| counter)
+            .increment(1);
         if let Some(duration) = duration {
             self.seconds.record(duration);
         }

@@ -41,13 +41,23 @@ impl Front {
     /// The public listener: documents, and what `router` adds.
     pub fn public(state: Arc<ApiState>, router: Router) -> Self {
         let counters = Counters::new("public");
-        Front(Arc::new(Inner { router, state, reads: true, counters }))
+        Front(Arc::new(Inner {
+            router,
+            state,
+            reads: true,
+            counters,
+        }))
     }
 
     /// The admin listener: only what `router` holds.
     pub fn admin(state: Arc<ApiState>, router: Router) -> Self {
         let counters = Counters::new("admin");
-        Front(Arc::new(Inner { router, state, reads: false, counters }))
+        Front(Arc::new(Inner {
+            router,
+            state,
+            reads: false,
+            counters,
+        }))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -83,9 +93,12 @@ impl Inner {
     fn answer_at_once<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
         let bytes_max = self.state.settings.url_bytes_max;
         if url_bytes(request.uri()) > bytes_max {
-            return Some(Problem::url_too_long(bytes_max).answer(&RequestId::of(request.headers())));
+            return Some(
+                Problem::url_too_long(bytes_max).answer(&RequestId::of(request.headers())),
+            );
         }
-        self.reads.then(|| read::answer_at_once(&self.state, request))?
+        self.reads
+            .then(|| read::answer_at_once(&self.state, request))?
     }
 
     fn count(&self, answer: &Response<AnswerBody>, started: Option<Boot>) {
@@ -98,7 +111,11 @@ fn url_bytes(uri: &Uri) -> usize {
     uri.path().len() + uri.query().map_or(0, |query| query.len() + 1)
 }
 
-async fn route<B>(inner: Arc<Inner>, request: Request<B>, started: Option<Boot>) -> Response<AnswerBody>
+async fn route<B>(
+    inner: Arc<Inner>,
+    request: Request<B>,
+    started: Option<Boot>,
+) -> Response<AnswerBody>
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
@@ -111,7 +128,9 @@ where
         Ok(Err(never)) => match never {},
         Err(_panic) => {
             tracing::error!("a route panicked");
-            Problem::internal().answer(&sent.clone().unwrap_or_else(RequestId::generate)).map(Into::into)
+            Problem::internal()
+                .answer(&sent.clone().unwrap_or_else(RequestId::generate))
+                .map(Into::into)
         }
     };
     let mut answer = answer.map(AnswerBody::Routed);
@@ -145,7 +164,9 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             // A future that gave its answer is not polled again.
-            Answering::Ready(answer) => answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            Answering::Ready(answer) => answer
+                .take()
+                .map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
             Answering::Routed(route) => route.as_mut().poll(ctx).map(Ok),
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use hotshelf_engine::{Answer, Freshness};
 use hotshelf_model::{Encoding, Shape, TierName, Version};
-use http::header::{ACCEPT_ENCODING, AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{
+    ACCEPT_ENCODING, AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -104,7 +106,11 @@ impl Tag {
 
     fn new(version: Version, shape: Shape, document: &[u8]) -> Self {
         let hash = u32::try_from(xxh3_64(document) >> 32).unwrap_or_default();
-        Tag { version, shape, hash }
+        Tag {
+            version,
+            shape,
+            hash,
+        }
     }
 
     /// Writes the tag of one encoding, quotes included: `"3-18447-1a2b3c4d-5e6f7a8b-zstd"`.
@@ -182,13 +188,20 @@ pub(crate) fn put_decimal(text: &mut BytesMut, mut number: u64) {
 
 fn put_hex(text: &mut BytesMut, number: u32) {
     let digit = |nibble: u32| b"0123456789abcdef"[usize::try_from(nibble & 15).unwrap_or_default()];
-    text.put_slice(&std::array::from_fn::<u8, 8, _>(|index| digit(number >> (28 - 4 * index))));
+    text.put_slice(&std::array::from_fn::<u8, 8, _>(|index| {
+        digit(number >> (28 - 4 * index))
+    }));
 }
 
 /// Whether `If-None-Match` names the tag that stands in `headers` under `ETag`, compared weakly (RFC 9110 section 13.1.2).
 pub(crate) fn none_match_fails(request: &HeaderMap, answer: &HeaderMap) -> bool {
-    let Some(tag) = answer.get(ETAG) else { return false };
-    request.get_all(IF_NONE_MATCH).iter().any(|list| names_tag(list.as_bytes(), tag.as_bytes()))
+    let Some(tag) = answer.get(ETAG) else {
+        return false;
+    };
+    request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .any(|list| names_tag(list.as_bytes(), tag.as_bytes()))
 }
 
 /// Whether a list of entity tags holds `tag` (with its quotes). Reading stops at the first malformed member.
@@ -201,8 +214,12 @@ fn names_tag(mut list: &[u8], tag: &[u8]) -> bool {
             list = rest;
         }
         list = list.strip_prefix(b"W/").unwrap_or(list);
-        let [b'"', inner @ ..] = list else { return false };
-        let Some(length) = inner.iter().position(|&byte| byte == b'"') else { return false };
+        let [b'"', inner @ ..] = list else {
+            return false;
+        };
+        let Some(length) = inner.iter().position(|&byte| byte == b'"') else {
+            return false;
+        };
         let (member, rest) = list.split_at(length + 2);
         if member == tag {
             return true;
@@ -256,7 +273,11 @@ impl Wishes {
     fn best(&self) -> Encoding {
         let zstd = self.zstd.or(self.any).unwrap_or(0);
         let gzip = self.gzip.or(self.any).unwrap_or(0);
-        let (best, encoding) = if zstd >= gzip { (zstd, Encoding::Zstd) } else { (gzip, Encoding::Gzip) };
+        let (best, encoding) = if zstd >= gzip {
+            (zstd, Encoding::Zstd)
+        } else {
+            (gzip, Encoding::Gzip)
+        };
         if best == 0 || self.identity.is_some_and(|identity| identity > best) {
             return Encoding::Identity;
         }
@@ -266,7 +287,9 @@ impl Wishes {
 
 /// `q=0.75` in thousandths; `None` when it is malformed, and then the member does not count.
 fn weight(parameter: &str) -> Option<u16> {
-    let number = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="))?;
+    let number = parameter
+        .strip_prefix("q=")
+        .or_else(|| parameter.strip_prefix("Q="))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if fraction.len() > 3 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -28,7 +28,14 @@ pub(crate) struct Health {
 #[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "health",
     responses((status = 200, description = "The process answers", body = Health)))]
 pub(crate) async fn livez() -> Response {
-    json(StatusCode::OK, &Health { status: "live", position: None, proof_age_ms: None })
+    json(
+        StatusCode::OK,
+        &Health {
+            status: "live",
+            position: None,
+            proof_age_ms: None,
+        },
+    )
 }
 
 /// Whether load balancers should send requests here.
@@ -46,28 +53,53 @@ pub(crate) async fn readyz(State(state): State<Arc<ApiState>>) -> Response {
         (false, false) => "catching_up",
         (false, true) => "ready",
     };
-    let code = if status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if status == "ready" {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let engine = state.cache.status();
-    let proof_age_ms = engine.proof_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    json(code, &Health { status, position: engine.position.map(|position| position.0), proof_age_ms })
+    let proof_age_ms = engine
+        .proof_age
+        .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    json(
+        code,
+        &Health {
+            status,
+            position: engine.position.map(|position| position.0),
+            proof_age_ms,
+        },
+    )
 }
 
 /// Everything that the process counts, for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "admin",
     responses((status = 200, description = "The text exposition format, on the admin listener only", body = String, content_type = "text/plain")))]
 pub(crate) async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
-    answer(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", state.recorder.render())
+    answer(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        state.recorder.render(),
+    )
 }
 
 fn json(status: StatusCode, body: &Health) -> Response {
     // Words and numbers always serialise.
-    answer(status, "application/json", serde_json::to_string(body).unwrap_or_default())
+    answer(
+        status,
+        "application/json",
+        serde_json::to_string(body).unwrap_or_default(),
+    )
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -72,7 +72,9 @@ impl Listener {
             ListenAddress::Tcp(address) => bind_tcp(*address, backlog),
             ListenAddress::Unix(path) => bind_unix(path),
         };
-        let (socket, address) = bound.map_err(|error| Error::new(ErrorKind::Unavailable, format!("binding `{address}`")).with_source(error))?;
+        let (socket, address) = bound.map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("binding `{address}`")).with_source(error)
+        })?;
         Ok(Listener { socket, address })
     }
 
@@ -85,11 +87,15 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, _peer) = listener.accept().await?;
-                // An answer is one write; waiting for more to send would only delay it.
-                stream.set_nodelay(true)?;
+                // An answer is one write; waiting for more to send would only delay it. A client that is gone by now is
+                // found out by the first read.
+                stream.set_nodelay(true).ok();
                 Ok(Stream::Tcp(stream))
             }
-            Socket::Unix(listener) => listener.accept().await.map(|(stream, _peer)| Stream::Unix(stream)),
+            Socket::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _peer)| Stream::Unix(stream)),
         }
     }
 }
@@ -97,13 +103,17 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let ListenAddress::Unix(path) = &self.address {
-            let _: io::Result<()> = std::fs::remove_file(path);
+            std::fs::remove_file(path).ok();
         }
     }
 }
 
 fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<(Socket, ListenAddress)> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     // Without this a restart would have to wait for the old connections' TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -119,12 +129,15 @@ fn bind_unix(path: &Path) -> io::Result<(Socket, ListenAddress)> {
 }
 
 fn remove_dead_socket(path: &Path) -> io::Result<()> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     if !is_socket {
         return Ok(());
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
         _ => Ok(()),
     }
 }
@@ -148,13 +161,18 @@ mod tests {
     async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let address = ListenAddress::Unix(folder.path().join("socket"));
-        let ListenAddress::Unix(path) = &address else { unreachable!() };
+        let ListenAddress::Unix(path) = &address else {
+            unreachable!()
+        };
         drop(std::os::unix::net::UnixListener::bind(path).unwrap());
         let listener = Listener::bind(&address, 16).unwrap();
         assert!(Listener::bind(&address, 16).is_err(), "it lives");
         drop(listener);
         assert!(!path.try_exists().unwrap(), "removed with its listener");
         std::fs::write(path, "a file").unwrap();
-        assert!(Listener::bind(&address, 16).is_err(), "another file is left alone");
+        assert!(
+            Listener::bind(&address, 16).is_err(),
+            "another file is left alone"
+        );
     }
 }

@@ -42,15 +42,30 @@ mod tests {
             std::fs::write(path, openapi()).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == openapi(), "docs/openapi.json is out of date: run this test with HOTSHELF_BLESS=1");
+        assert!(
+            committed == openapi(),
+            "docs/openapi.json is out of date: run this test with HOTSHELF_BLESS=1"
+        );
     }
 
     #[test]
     fn every_route_is_described() {
         let description: serde_json::Value = serde_json::from_str(&openapi()).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
-        let paths: Vec<_> = description["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-        for path in ["/v1/{namespace}/{id}", "/v1/{namespace}:batchGet", "/v1/{namespace}", "/livez", "/readyz", "/metrics"] {
+        let paths: Vec<_> = description["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        for path in [
+            "/v1/{namespace}/{id}",
+            "/v1/{namespace}:batchGet",
+            "/v1/{namespace}",
+            "/livez",
+            "/readyz",
+            "/metrics",
+        ] {
             assert!(paths.contains(&path), "{path} is not in {paths:?}");
         }
     }

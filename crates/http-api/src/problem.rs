@@ -70,7 +70,9 @@ pub(crate) fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::UnknownNamespace => StatusCode::NOT_FOUND,
         ErrorKind::VersionUnknown => StatusCode::PRECONDITION_FAILED,
         ErrorKind::TooLarge => StatusCode::BAD_GATEWAY,
-        ErrorKind::OriginFailed | ErrorKind::Shed | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::OriginFailed | ErrorKind::Shed | ErrorKind::Unavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         ErrorKind::OriginTimeout | ErrorKind::VersionTimeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
@@ -79,22 +81,36 @@ pub(crate) fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
 
 /// At most [`TEXT_CHARS_MAX`] characters of a text.
 pub(crate) fn clip(text: &str) -> &str {
-    text.char_indices().nth(TEXT_CHARS_MAX).map_or(text, |(end, _)| &text[..end])
+    text.char_indices()
+        .nth(TEXT_CHARS_MAX)
+        .map_or(text, |(end, _)| &text[..end])
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Problem { status, code, detail: detail.into(), errors: Vec::new(), cache_status: false }
+        Problem {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            cache_status: false,
+        }
     }
 
     /// The request is malformed in these fields.
     pub fn invalid(errors: Vec<FieldProblem>) -> Self {
         let detail = "the request is malformed; see `errors`";
-        Problem { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail) }
+        Problem {
+            errors,
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+        }
     }
 
     pub(crate) fn unknown_namespace(known: &[&str]) -> Self {
-        let detail = format!("there is no such namespace; known ones are {}", known.join(", "));
+        let detail = format!(
+            "there is no such namespace; known ones are {}",
+            known.join(", ")
+        );
         Self::new(StatusCode::NOT_FOUND, "unknown_namespace", detail)
     }
 
@@ -104,12 +120,15 @@ impl Problem {
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        let detail = "the path exists, but not with this method; the `Allow` header lists its methods";
+        let detail =
+            "the path exists, but not with this method; the `Allow` header lists its methods";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
     pub(crate) fn url_too_long(bytes_max: usize) -> Self {
-        let detail = format!("the path and query have more than {bytes_max} bytes; send many ids with `:batchGet`");
+        let detail = format!(
+            "the path and query have more than {bytes_max} bytes; send many ids with `:batchGet`"
+        );
         Self::new(StatusCode::URI_TOO_LONG, "url_too_long", detail)
     }
 
@@ -119,7 +138,11 @@ impl Problem {
     }
 
     pub(crate) fn body_too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not arrive in time")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_too_slow",
+            "the body did not arrive in time",
+        )
     }
 
     pub(crate) fn internal() -> Self {
@@ -141,7 +164,10 @@ impl Problem {
             ErrorKind::Internal | ErrorKind::Damaged => Self::internal().detail,
             _ => clip(&error.to_string()).to_owned(),
         };
-        Problem { cache_status: true, ..Self::new(status, code, detail) }
+        Problem {
+            cache_status: true,
+            ..Self::new(status, code, detail)
+        }
     }
 
     /// The status that the problem is answered with.
@@ -165,7 +191,14 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
             request_id: request_id.as_str(),
-            errors: self.errors.iter().map(|error| FieldError { field: clip(&error.field), reason: clip(&error.reason) }).collect(),
+            errors: self
+                .errors
+                .iter()
+                .map(|error| FieldError {
+                    field: clip(&error.field),
+                    reason: clip(&error.reason),
+                })
+                .collect(),
         };
         // Strings and numbers always serialise.
         serde_json::to_vec(&body).unwrap_or_default().into()
@@ -180,7 +213,11 @@ impl Problem {
         }
         if self.cache_status {
             let value = format!("hotshelf; fwd=miss; detail={}", self.code);
-            headers.extend(HeaderValue::try_from(value).ok().map(|value| (CACHE_STATUS, value)));
+            headers.extend(
+                HeaderValue::try_from(value)
+                    .ok()
+                    .map(|value| (CACHE_STATUS, value)),
+            );
         }
     }
 }
@@ -196,15 +233,23 @@ pub(crate) fn log_failure(error: &Error, request_id: &RequestId) {
     let mut causes = String::new();
     let mut source = error.source();
     while let Some(cause) = source {
-        let _: std::fmt::Result = write!(causes, ": {cause}");
+        write!(causes, ": {cause}").ok();
         source = cause.source();
     }
     let (status, code) = status_and_code(error.kind());
     if matches!(error.kind(), ErrorKind::Internal | ErrorKind::Damaged) {
-        tracing::error!(code, request_id = request_id.as_str(), "read failed: {error}{causes}");
+        tracing::error!(
+            code,
+            request_id = request_id.as_str(),
+            "read failed: {error}{causes}"
+        );
     } else if status.is_server_error() {
         // An origin that is down fails every read: the metrics count them, the log need not.
-        tracing::debug!(code, request_id = request_id.as_str(), "read failed: {error}{causes}");
+        tracing::debug!(
+            code,
+            request_id = request_id.as_str(),
+            "read failed: {error}{causes}"
+        );
     }
 }
 

@@ -12,7 +12,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::headers::{
-    HOTSHELF_MIN_VERSION, none_match_fails, preferred_encoding, put_absent_headers, put_content_encoding, put_document_headers,
+    HOTSHELF_MIN_VERSION, none_match_fails, preferred_encoding, put_absent_headers,
+    put_content_encoding, put_document_headers,
 };
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, log_failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
@@ -36,7 +37,10 @@ impl<'a> Asked<'a> {
 }
 
 /// Answers from L1 when the request is a good one and L1 may serve it now; `None` leaves everything else to the route.
-pub(crate) fn answer_at_once<B>(state: &ApiState, request: &http::Request<B>) -> Option<http::Response<Bytes>> {
+pub(crate) fn answer_at_once<B>(
+    state: &ApiState,
+    request: &http::Request<B>,
+) -> Option<http::Response<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return None;
     }
@@ -99,18 +103,27 @@ pub(crate) async fn read(State(state): State<Arc<ApiState>>, request: Request) -
 
 async fn find(state: &ApiState, request: &Parts) -> Result<Answer, Problem> {
     let key = target::document_key(&state.cache, request.uri.path(), request.uri.query())?;
-    let min_version = min_version(&request.headers).map_err(|problem| Problem::invalid(vec![problem]))?;
-    state.cache.get(&key, state.read_options(min_version)).await.map_err(|error| {
-        log_failure(&error, &RequestId::of(&request.headers));
-        Problem::of_read(&error)
-    })
+    let min_version =
+        min_version(&request.headers).map_err(|problem| Problem::invalid(vec![problem]))?;
+    state
+        .cache
+        .get(&key, state.read_options(min_version))
+        .await
+        .map_err(|error| {
+            log_failure(&error, &RequestId::of(&request.headers));
+            Problem::of_read(&error)
+        })
 }
 
 /// The version that the client wants at least.
 pub(crate) fn min_version(headers: &HeaderMap) -> Result<Option<VersionToken>, FieldProblem> {
-    let Some(value) = headers.get(HOTSHELF_MIN_VERSION) else { return Ok(None) };
+    let Some(value) = headers.get(HOTSHELF_MIN_VERSION) else {
+        return Ok(None);
+    };
     let token = value.to_str().unwrap_or_default().parse::<VersionToken>();
-    token.map(Some).map_err(|error| FieldProblem::new("Hotshelf-Min-Version", error.to_string()))
+    token
+        .map(Some)
+        .map_err(|error| FieldProblem::new("Hotshelf-Min-Version", error.to_string()))
 }
 
 fn render(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
@@ -147,7 +160,12 @@ fn render_absent(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
 }
 
 /// An answer to HEAD has the length that GET would have, and no bytes.
-fn respond(status: StatusCode, mut headers: HeaderMap, body: Bytes, asked: Asked<'_>) -> http::Response<Bytes> {
+fn respond(
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: Bytes,
+    asked: Asked<'_>,
+) -> http::Response<Bytes> {
     if asked.method != Method::HEAD {
         return response(status, headers, body);
     }

@@ -21,7 +21,8 @@ impl RequestId {
     /// The id that the client sent, when it is sane.
     pub(crate) fn sent(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(X_REQUEST_ID)?;
-        let sane = (1..=BYTES_MAX).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);
+        let sane = (1..=BYTES_MAX).contains(&value.len())
+            && value.as_bytes().iter().all(u8::is_ascii_graphic);
         sane.then(|| RequestId(value.clone()))
     }
 
@@ -58,6 +59,9 @@ mod tests {
             assert_eq!(id.len(), 16, "{id}");
             assert!(id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
         }
-        assert_ne!(RequestId::generate().as_str(), RequestId::generate().as_str());
+        assert_ne!(
+            RequestId::generate().as_str(),
+            RequestId::generate().as_str()
+        );
     }
 }

@@ -37,19 +37,29 @@ pub fn admin_router(state: Arc<ApiState>) -> Router {
 }
 
 fn with_fallbacks(router: Router<Arc<ApiState>>) -> Router<Arc<ApiState>> {
-    router.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed)
+    router
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn unknown_route(request: Request) -> Response {
-    Problem::unknown_route().answer(&RequestId::of(request.headers())).map(Into::into)
+    Problem::unknown_route()
+        .answer(&RequestId::of(request.headers()))
+        .map(Into::into)
 }
 
 async fn method_not_allowed(request: Request) -> Response {
-    Problem::method_not_allowed().answer(&RequestId::of(request.headers())).map(Into::into)
+    Problem::method_not_allowed()
+        .answer(&RequestId::of(request.headers()))
+        .map(Into::into)
 }
 
 async fn openapi_json() -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], openapi::openapi()).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        openapi::openapi(),
+    )
+        .into_response()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -23,7 +24,7 @@ use crate::counters::Slow;
 use crate::front::{Answering, Front};
 use crate::listener::{Listener, Stream};
 use crate::settings::HttpSettings;
-use crate::watch::{Order, Ticks, Watch, WatchedIo};
+use crate::watch::{OpenRequest, Order, Ticks, Watch, WatchedIo};
 
 /// How long to wait after a failed accept: the usual cause is too many open files, and those need time to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,7 +41,12 @@ pub struct Drained {
 }
 
 /// Serves until `shutdown`, then takes no more connections, lets requests under way end within the drain timeout, and returns.
-pub async fn serve(listener: Listener, front: Front, settings: HttpSettings, shutdown: CancellationToken) -> Drained {
+pub async fn serve(
+    listener: Listener,
+    front: Front,
+    settings: HttpSettings,
+    shutdown: CancellationToken,
+) -> Drained {
     let server = Arc::new(Server::new(front, settings));
     let watching = tokio::spawn(Arc::clone(&server).watch());
     server.accept_until(&listener, &shutdown).await;
@@ -86,6 +92,7 @@ impl Server {
                     number += 1;
                     self.begin(number, stream);
                 }
+                Err(error) if is_of_client(&error) => {}
                 Err(error) => {
                     tracing::warn!("accepting a connection failed: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -106,7 +113,10 @@ impl Server {
             connections.insert(number, Arc::clone(&watch));
         }
         counters.connections.increment(1);
-        let listed = Listed { server: Arc::clone(self), number };
+        let listed = Listed {
+            server: Arc::clone(self),
+            number,
+        };
         match stream {
             Stream::Tcp(stream) => drop(self.tasks.spawn(run(listed, stream, watch))),
             Stream::Unix(stream) => drop(self.tasks.spawn(run(listed, stream, watch))),
@@ -115,21 +125,36 @@ impl Server {
 
     /// Looks at every connection some times within the shortest bound, and a second apart at most.
     async fn watch(self: Arc<Self>) {
-        let HttpSettings { head_timeout, write_timeout, request_timeout, idle_timeout, .. } = self.settings;
-        let shortest = head_timeout.min(write_timeout).min(request_timeout).min(idle_timeout);
+        let HttpSettings {
+            head_timeout,
+            write_timeout,
+            request_timeout,
+            idle_timeout,
+            ..
+        } = self.settings;
+        let shortest = head_timeout
+            .min(write_timeout)
+            .min(request_timeout)
+            .min(idle_timeout);
         let period = (shortest / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
         let started = self.front.clock().now();
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.ticks.advance_to(self.front.clock().now().since(started));
-            self.connections.lock().values().for_each(|watch| self.judge(watch));
+            self.ticks
+                .advance_to(self.front.clock().now().since(started));
+            self.connections
+                .lock()
+                .values()
+                .for_each(|watch| self.judge(watch));
         }
     }
 
     fn judge(&self, watch: &Watch) {
-        let Some(slow) = watch.too_slow(&self.settings) else { return };
+        let Some(slow) = watch.too_slow(&self.settings) else {
+            return;
+        };
         let order = match slow {
             Slow::Idle if !watch.is_gone(&self.settings) => Order::Drain,
             Slow::Head | Slow::Reading | Slow::Request | Slow::Idle => Order::Close,
@@ -143,19 +168,36 @@ impl Server {
     async fn drain(&self) -> Drained {
         self.tasks.close();
         self.tell_all(Order::Drain);
-        if tokio::time::timeout(self.settings.drain_timeout, self.tasks.wait()).await.is_ok() {
+        if tokio::time::timeout(self.settings.drain_timeout, self.tasks.wait())
+            .await
+            .is_ok()
+        {
             return Drained { cut_off: 0 };
         }
         let cut_off = self.connections.lock().len();
         self.tell_all(Order::Close);
         // A connection's task only has to be polled once more to end.
-        let _: Result<(), _> = tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait()).await;
+        tokio::time::timeout(CLOSE_TIMEOUT, self.tasks.wait())
+            .await
+            .ok();
         Drained { cut_off }
     }
 
     fn tell_all(&self, order: Order) {
-        self.connections.lock().values().for_each(|watch| watch.tell(order));
+        self.connections
+            .lock()
+            .values()
+            .for_each(|watch| watch.tell(order));
     }
+}
+
+/// Whether an accept failed because its client went away in the queue; the next accept may succeed at once.
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 fn protocol(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
@@ -196,7 +238,10 @@ async fn run<I>(listed: Listed, stream: I, watch: Arc<Watch>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = Connection { front: listed.server.front.clone(), watch: Arc::clone(&watch) };
+    let service = Connection {
+        front: listed.server.front.clone(),
+        watch: Arc::clone(&watch),
+    };
     let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&watch)));
     let mut connection = pin!(listed.server.protocol.serve_connection(io, service));
     let mut is_registered = false;
@@ -236,21 +281,24 @@ impl Service<Request<Incoming>> for Connection {
         let measured = self.watch.begun();
         let answering = self.front.answer(request, measured);
         let open = matches!(answering, Answering::Routed(_)).then(|| self.watch.open());
-        Counted { answering, _open: open }
+        Counted {
+            answering,
+            _open: open,
+        }
     }
 }
 
 /// A request that counts as open while a route works on it.
 struct Counted {
     answering: Answering,
-    _open: Option<crate::watch::OpenRequest>,
+    _open: Option<OpenRequest>,
 }
 
 impl Future for Counted {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, ctx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.answering).poll(ctx)
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answering).poll(ctx)
     }
 }
 

@@ -25,9 +25,20 @@ pub struct ApiState {
 
 impl ApiState {
     /// Puts the parts together.
-    pub fn new(cache: Cache, recorder: Recorder, clock: Arc<dyn Clock>, settings: HttpSettings) -> Arc<Self> {
+    pub fn new(
+        cache: Cache,
+        recorder: Recorder,
+        clock: Arc<dyn Clock>,
+        settings: HttpSettings,
+    ) -> Arc<Self> {
         let draining = AtomicBool::new(false);
-        Arc::new(ApiState { cache, recorder, clock, settings, draining })
+        Arc::new(ApiState {
+            cache,
+            recorder,
+            clock,
+            settings,
+            draining,
+        })
     }
 
     /// From now on `/readyz` says no, so that load balancers look elsewhere before the listener stops.
@@ -42,6 +53,10 @@ impl ApiState {
     }
 
     pub(crate) fn read_options(&self, min_version: Option<VersionToken>) -> ReadOptions {
-        ReadOptions { deadline: self.settings.read_timeout, min_version, class: Class::Interactive }
+        ReadOptions {
+            deadline: self.settings.read_timeout,
+            min_version,
+            class: Class::Interactive,
+        }
     }
 }

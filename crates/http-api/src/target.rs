@@ -39,7 +39,11 @@ pub(crate) fn document_key(cache: &Cache, path: &str, query: Option<&str>) -> Re
 /// The namespace of this name.
 pub(crate) fn namespace<'a>(cache: &'a Cache, name: &str) -> Result<&'a Arc<Namespace>, Problem> {
     cache.namespace(name).ok_or_else(|| {
-        let known: Vec<&str> = cache.namespaces().take(8).map(|namespace| namespace.name.as_str()).collect();
+        let known: Vec<&str> = cache
+            .namespaces()
+            .take(8)
+            .map(|namespace| namespace.name.as_str())
+            .collect();
         Problem::unknown_namespace(&known)
     })
 }
@@ -58,7 +62,10 @@ fn variant_of(namespace: &Namespace, query: Option<&str>) -> Result<Variant, Pro
 }
 
 /// The variant that the parameters name.
-pub(crate) fn resolve_variant(namespace: &Namespace, parameters: &Parameters<'_>) -> Result<Variant, Problem> {
+pub(crate) fn resolve_variant(
+    namespace: &Namespace,
+    parameters: &Parameters<'_>,
+) -> Result<Variant, Problem> {
     let pairs = parameters.iter().map(|(name, value)| (&**name, &**value));
     namespace.variants.resolve(pairs).map_err(Problem::invalid)
 }
@@ -83,11 +90,22 @@ pub(crate) fn decode(encoded: &str) -> Result<Cow<'_, str>, &'static str> {
     if !encoded.contains('%') {
         return Ok(Cow::Borrowed(encoded));
     }
-    let digits = |rest: &str| rest.as_bytes().iter().take(2).filter(|byte| byte.is_ascii_hexdigit()).count() == 2;
+    let digits = |rest: &str| {
+        rest.as_bytes()
+            .iter()
+            .take(2)
+            .filter(|byte| byte.is_ascii_hexdigit())
+            .count()
+            == 2
+    };
     if !encoded.split('%').skip(1).all(digits) {
-        return Err("holds a `%` that is not followed by two hexadecimal digits; encode `%` as `%25`");
+        return Err(
+            "holds a `%` that is not followed by two hexadecimal digits; encode `%` as `%25`",
+        );
     }
-    percent_decode_str(encoded).decode_utf8().map_err(|_invalid| "is not UTF-8 after percent-decoding")
+    percent_decode_str(encoded)
+        .decode_utf8()
+        .map_err(|_invalid| "is not UTF-8 after percent-decoding")
 }
 
 #[cfg(test)]

@@ -1,0 +1,179 @@
+//! What the tests of this crate share: an engine over a fake database, and requests without a socket.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hotshelf_engine::{Cache, EngineSettings};
+use hotshelf_model::{
+    BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Shape, VariantSchema,
+};
+use hotshelf_telemetry::Recorder;
+use hotshelf_testkit::{FakeOrigin, ManualClock, names, wait_until_async};
+use http::header::HeaderName;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+
+use crate::{ApiState, Front, HttpSettings, admin_router, public_router};
+
+/// Longer than anything here takes, shorter than a hung test is worth.
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
+
+/// The recorder is global to the process, so all tests share it.
+pub(crate) fn recorder() -> Recorder {
+    static RECORDER: OnceLock<Recorder> = OnceLock::new();
+    RECORDER
+        .get_or_init(|| Recorder::install().unwrap())
+        .clone()
+}
+
+/// A document that is worth compressing, with blanks that a parser would lose.
+pub(crate) fn long_document() -> String {
+    format!("{{ \"title\":  \"{}\" }}", "jacket ".repeat(300))
+}
+
+/// A shop with the namespace `products`, its documents in two locales.
+pub(crate) struct Shop {
+    pub(crate) origin: Arc<FakeOrigin>,
+    pub(crate) state: Arc<ApiState>,
+    pub(crate) public: Front,
+    pub(crate) admin: Front,
+}
+
+/// An answer that has come whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn code(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        self.json()["code"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::open_with(HttpSettings::default(), Arc::new(BootClock)).await
+    }
+
+    pub(crate) async fn with_settings(settings: HttpSettings) -> Self {
+        Self::open_with(settings, Arc::new(BootClock)).await
+    }
+
+    pub(crate) async fn with_clock(clock: &Arc<ManualClock>) -> Self {
+        Self::open_with(
+            HttpSettings::default(),
+            Arc::<ManualClock>::clone(clock) as Arc<dyn Clock>,
+        )
+        .await
+    }
+
+    async fn open_with(settings: HttpSettings, clock: Arc<dyn Clock>) -> Self {
+        let recorder = recorder();
+        let origin = Arc::new(FakeOrigin::with_clock(Arc::clone(&clock)));
+        origin.put("a", r#"{"id":"a"}"#);
+        origin.put("a/b", r#"{"id":"a/b"}"#);
+        origin.put("long", long_document());
+        let log = Arc::<FakeOrigin>::clone(&origin);
+        let engine = EngineSettings {
+            poll_interval: Duration::from_millis(20),
+            ..EngineSettings::default()
+        };
+        let cache = Cache::builder(log)
+            .settings(engine)
+            .clock(Arc::clone(&clock))
+            .namespace(products(), Arc::<FakeOrigin>::clone(&origin))
+            .start();
+        wait_until_async("the node has caught up", LIMIT, async || cache.is_ready()).await;
+        let state = ApiState::new(cache, recorder, clock, settings);
+        let public = Front::public(Arc::clone(&state), public_router(Arc::clone(&state)));
+        let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));
+        Shop {
+            origin,
+            state,
+            public,
+            admin,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send(Method::GET, path, headers, "").await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        answer(&self.public, method, path, headers, body).await
+    }
+
+    pub(crate) async fn batch(&self, body: &str) -> Reply {
+        self.send(Method::POST, "/v1/products:batchGet", &[], body)
+            .await
+    }
+}
+
+/// Sends one request to a front.
+pub(crate) async fn answer(
+    front: &Front,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().unwrap();
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    let (parts, body) = front.answer(request, true).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Reply {
+        status: parts.status,
+        headers: parts.headers,
+        body,
+    }
+}
+
+fn products() -> Namespace {
+    let locales = Dimension::new("locale", &["en".to_owned(), "de".to_owned()]).unwrap();
+    Namespace {
+        name: names::products(),
+        variants: VariantSchema::new(vec![locales]).unwrap(),
+        shape: Shape(0x1a2b_3c4d),
+        policy: FreshnessPolicy {
+            jitter_percent: 0,
+            ..FreshnessPolicy::default()
+        },
+        tracked: true,
+        document_bytes_max: 8 << 20,
+    }
+}

@@ -95,7 +95,8 @@ impl Watch {
         self.active_at.store(self.ticks.now(), Ordering::Relaxed);
         // Only the connection's own task counts, so a load and a store do.
         let count = self.requests.load(Ordering::Relaxed);
-        self.requests.store(count.wrapping_add(1), Ordering::Relaxed);
+        self.requests
+            .store(count.wrapping_add(1), Ordering::Relaxed);
         count.is_multiple_of(64)
     }
 
@@ -147,8 +148,12 @@ impl Watch {
 
     /// Whether an orderly end of an idle connection did not come about, because its client is gone.
     pub(crate) fn is_gone(&self, settings: &HttpSettings) -> bool {
-        let idle = self.ticks.now().saturating_sub(self.active_at.load(Ordering::Relaxed));
-        self.open.load(Ordering::Relaxed) == 0 && u128::from(idle) > 2 * settings.idle_timeout.as_millis()
+        let idle = self
+            .ticks
+            .now()
+            .saturating_sub(self.active_at.load(Ordering::Relaxed));
+        self.open.load(Ordering::Relaxed) == 0
+            && u128::from(idle) > 2 * settings.idle_timeout.as_millis()
     }
 
     fn has_read(&self, bytes: &[u8]) {
@@ -183,7 +188,9 @@ impl Drop for OpenRequest {
     fn drop(&mut self) {
         // What was read meanwhile was a body.
         self.0.head_at.store(NEVER, Ordering::Relaxed);
-        self.0.active_at.store(self.0.ticks.now(), Ordering::Relaxed);
+        self.0
+            .active_at
+            .store(self.0.ticks.now(), Ordering::Relaxed);
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -202,10 +209,18 @@ impl<I> WatchedIo<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
-    fn poll_read(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(ctx, buffer);
-        if let Some(bytes) = buffer.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+        if let Some(bytes) = buffer
+            .filled()
+            .get(before..)
+            .filter(|bytes| !bytes.is_empty())
+        {
             self.watch.has_read(bytes);
         }
         read
@@ -213,15 +228,24 @@ impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for WatchedIo<I> {
-    fn poll_write(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let taken = Pin::new(&mut self.io).poll_write(ctx, bytes);
         self.watch.has_written(&taken, bytes.len());
         taken
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, ctx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let taken = Pin::new(&mut self.io).poll_write_vectored(ctx, parts);
-        self.watch.has_written(&taken, parts.iter().map(|part| part.len()).sum());
+        self.watch
+            .has_written(&taken, parts.iter().map(|part| part.len()).sum());
         taken
     }
 

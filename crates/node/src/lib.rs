@@ -1,1 +1,11 @@
-//! Placeholder.
+//! The composition root: a [`Config`](hotshelf_config::Config) becomes a running node. The only crate that names every adapter.
+
+mod node;
+mod origins;
+mod process;
+mod settings;
+mod tiers;
+
+pub use node::{Addresses, Node, Stopped};
+pub use origins::open_database;
+pub use process::{Process, prepare};

@@ -49,7 +49,9 @@ pub(crate) fn is_timeout(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut => true,
         sqlx::Error::Io(cause) => cause.kind() == std::io::ErrorKind::TimedOut,
-        _ => code(error).is_some_and(|code| code == QUERY_CANCELED || BUSY.contains(&code.as_str())),
+        _ => {
+            code(error).is_some_and(|code| code == QUERY_CANCELED || BUSY.contains(&code.as_str()))
+        }
     }
 }
 
@@ -58,9 +60,7 @@ fn lacks_schema(error: &sqlx::Error) -> bool {
         return false;
     };
     let ours = cause.message().contains("hotshelf.") || cause.message().contains("table: cache_");
-    let gone = cause
-        .code()
-        .is_some_and(|code| NOT_THERE.contains(&&*code));
+    let gone = cause.code().is_some_and(|code| NOT_THERE.contains(&&*code));
     ours && (gone || cause.message().starts_with("no such table"))
 }
 

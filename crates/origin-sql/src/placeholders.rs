@@ -134,7 +134,11 @@ fn scan(sql: &str, dialect: Dialect) -> Result<Scanned, String> {
         match byte {
             b';' => end = end.or(Some(at)),
             b'(' => depth += 1,
-            b')' => depth = depth.checked_sub(1).ok_or("closes a `)` that was not opened")?,
+            b')' => {
+                depth = depth
+                    .checked_sub(1)
+                    .ok_or("closes a `)` that was not opened")?
+            }
             b':' if next == b':' || next == b'=' => width = 2,
             b':' if is_word_start(next) => {
                 width = 1 + word_len(&bytes[at + 1..]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotshelf_model::{Error, ErrorKind, FieldProblem, NamespaceName, Shape, VariantSchema};
 
-use crate::placeholders;
+use crate::placeholders::{self, Translated};
 
 /// Which database answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,10 @@ impl NamespaceQuery {
     /// # Errors
     /// Names the part that is wrong, and the way out.
     pub fn check(&self, dialect: Dialect) -> Result<(), FieldProblem> {
+        self.translate(dialect).map(|_| ())
+    }
+
+    pub(crate) fn translate(&self, dialect: Dialect) -> Result<Translated, FieldProblem> {
         if self.document_bytes_max == 0 || i64::try_from(self.document_bytes_max).is_err() {
             return Err(FieldProblem::new(
                 "document_bytes_max",
@@ -198,7 +202,6 @@ impl NamespaceQuery {
             ));
         }
         placeholders::translate(&self.sql, dialect, &self.variants)
-            .map(|_| ())
             .map_err(|reason| FieldProblem::new("sql", reason))
     }
 }

@@ -92,6 +92,10 @@ metrics_list! {
         "The change log's head at the last poll.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
         "Polls of the change log: settled, unsettled or failed.";
+    LOG_SEQUENCED = Counter "hotshelf_change_log_sequenced_total" []
+        "Records of the change log to which this node gave a position.";
+    SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
+        "Positions that another node took first, so that this one started again.";
     PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []
         "Time since this node last proved that it knows every change.";
     DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []

@@ -95,84 +95,60 @@ impl Default for RocksSettings {
 
 const MIB: u64 = 1 << 20;
 
+/// Whether a setting is good, its name, and what it must be.
+type Check = (bool, &'static str, &'static str);
+
 impl RocksSettings {
     /// Everything that is wrong with these settings, each with the way out.
     pub fn problems(&self) -> Vec<FieldProblem> {
-        let memtable = self.memtable_bytes as u64;
-        let checks = [
-            (
-                self.folder.as_os_str().is_empty(),
-                "folder",
-                "must not be empty".to_owned(),
-            ),
-            (
-                !(MIB..=1024 * MIB).contains(&memtable),
-                "memtable_bytes",
-                "must be 1 MiB to 1 GiB".to_owned(),
-            ),
-            (
-                self.bytes_max / 4 < memtable,
-                "bytes_max",
-                format!(
-                    "must be at least four memtables, {} bytes",
-                    memtable.saturating_mul(4)
-                ),
-            ),
-            (
-                self.ttl < Duration::from_secs(1),
-                "ttl",
-                "must be at least one second".to_owned(),
-            ),
-            (
-                self.block_cache_bytes < 1 << 20,
-                "block_cache_bytes",
-                "must be at least 1 MiB".to_owned(),
-            ),
-            (
-                u64::from(self.write_bytes_per_second_max) < MIB,
-                "write_bytes_per_second_max",
-                "must be at least 1 MiB".to_owned(),
-            ),
-            (
-                !(1..=19).contains(&self.zstd_level),
-                "zstd_level",
-                "must be 1 to 19".to_owned(),
-            ),
-            (
-                !(1..=256).contains(&self.threads),
-                "threads",
-                "must be 1 to 256".to_owned(),
-            ),
-            (
-                !(1..=64).contains(&self.put_threads),
-                "put_threads",
-                "must be 1 to 64".to_owned(),
-            ),
-            (
-                self.queue_max == 0,
-                "queue_max",
-                "must be at least 1".to_owned(),
-            ),
-            (
-                self.deadline.is_zero(),
-                "deadline",
-                "must be more than zero".to_owned(),
-            ),
-            (
-                self.put_deadline.is_zero(),
-                "put_deadline",
-                "must be more than zero".to_owned(),
-            ),
-            (
-                !(1024..=1 << 28).contains(&self.admission_keys_max),
-                "admission_keys_max",
-                "must be 1024 to 268435456".to_owned(),
-            ),
-        ];
-        let wrong = checks.into_iter().filter(|(wrong, ..)| *wrong);
-        wrong
+        let checks = self.size_checks().into_iter().chain(self.call_checks());
+        checks
+            .filter(|(good, ..)| !good)
             .map(|(_, field, reason)| FieldProblem::new(field, reason))
             .collect()
+    }
+
+    fn size_checks(&self) -> [Check; 7] {
+        let memtable = self.memtable_bytes as u64;
+        let folder = !self.folder.as_os_str().is_empty();
+        let memtable_fits = self.bytes_max / 4 >= memtable;
+        let second = Duration::from_secs(1);
+        let write_rate = u64::from(self.write_bytes_per_second_max);
+        let keys = (1024..=1 << 28).contains(&self.admission_keys_max);
+        let memtable = (MIB..=1024 * MIB).contains(&memtable);
+        let cache = self.block_cache_bytes >= 1 << 20;
+        [
+            (folder, "folder", "must not be empty"),
+            (memtable, "memtable_bytes", "must be 1 MiB to 1 GiB"),
+            (
+                memtable_fits,
+                "bytes_max",
+                "must be at least four times memtable_bytes",
+            ),
+            (self.ttl >= second, "ttl", "must be at least 1 s"),
+            (cache, "block_cache_bytes", "must be at least 1 MiB"),
+            (
+                write_rate >= MIB,
+                "write_bytes_per_second_max",
+                "must be at least 1 MiB",
+            ),
+            (keys, "admission_keys_max", "must be 1024 to 268435456"),
+        ]
+    }
+
+    fn call_checks(&self) -> [Check; 6] {
+        let level = (1..=19).contains(&self.zstd_level);
+        let threads = (1..=256).contains(&self.threads);
+        let put_threads = (1..=64).contains(&self.put_threads);
+        let (deadline, put_deadline) = (!self.deadline.is_zero(), !self.put_deadline.is_zero());
+        [
+            (level, "zstd_level", "must be 1 to 19"),
+            (threads, "threads", "must be 1 to 256"),
+            (put_threads, "put_threads", "must be 1 to 64"),
+            (self.queue_max > 0, "queue_max", "must be at least 1"),
+            (deadline, "deadline", "must be more than zero"),
+            (put_deadline, "put_deadline", "must be more than zero"),
+        ]
     }
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::NamespaceSource;
 use crate::raw::{RawConfig, RawNamespace};
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -50,7 +51,7 @@ fn refused(file: &str, path: &str, reason: &str) {
     assert!(expected && problems.len() == 1, "{problems:#?}");
 }
 
-const SQL: &str = "[[namespace]]\nname = 'cards'\nkind = 'sql'\nsql = 'SELECT 1'\n";
+const SQL: &str = "[[namespace]]\nname = 'cards'\nkind = 'sql'\nsql = 'SELECT 1 :ids'\n";
 const HTTP: &str = "[[namespace]]\nname = 'cards'\nkind = 'http'\nurl = 'http://h/{id}'\nversion_header = 'X-Version'\n";
 
 #[test]
@@ -181,7 +182,7 @@ fn a_relation_names_the_key_that_somebody_gave() {
     refused(
         "[origin]\nconcurrency_min = 33",
         "origin.concurrency_min",
-        "`origin.concurrency_max` is 32",
+        "`origin.concurrency_max` is 16",
     );
     refused(
         "[http]\nlisten = '127.0.0.1:7401'",
@@ -199,9 +200,9 @@ fn a_relation_names_the_key_that_somebody_gave() {
         "still fresh",
     );
     refused(
-        "[l3]\nmemtable_bytes = 67108864\nbytes_max = 67108864",
+        "[l3]\nmemtable_bytes = 67108864\nbytes_max = 268435455",
         "l3.memtable_bytes",
-        "twice",
+        "four times",
     );
     refused(
         "[http]\nurl_bytes_max = 32768",
@@ -278,8 +279,8 @@ fn a_kind_needs_its_keys_and_refuses_those_of_the_others() {
         "only kind `http`",
     );
     refused(
-        &format!("{head}kind = 'catalogue'\ntracked = true"),
-        "namespace.cards.tracked",
+        "[[namespace]]\nname = 'products'\nkind = 'catalogue'\ntracked = true",
+        "namespace.products.tracked",
         "only kind `sql`",
     );
     refused(
@@ -308,14 +309,56 @@ fn a_kind_needs_its_keys_and_refuses_those_of_the_others() {
         "begins with `/`",
     );
     refused(
-        &format!("{HTTP}version_pointer = '/v'\nbatch_url = 'http://h/?ids={{ids}}'"),
-        "namespace.cards.id_pointer",
+        &format!("{HTTP}batch_url = 'http://h/?ids={{ids}}'"),
+        "namespace.cards.version_pointer",
         "`batch_url` needs it",
     );
 }
 
 #[test]
-fn names_are_distinct_and_not_reserved_and_there_is_one_catalogue() {
+fn a_query_and_a_url_must_say_what_they_are_asked_for() {
+    refused(
+        &SQL.replace(":ids", ""),
+        "namespace.cards.sql",
+        "WHERE id = ANY(:ids)",
+    );
+    let url = |url: &str| HTTP.replace("http://h/{id}", url);
+    refused(
+        &url("http://{id}.h/"),
+        "namespace.cards.url",
+        "placeholder in its host",
+    );
+    refused(
+        &url("http://u:hunter2@h/{id}"),
+        "namespace.cards.url",
+        "a user or a password",
+    );
+    refused(&url("http://h/{id}#x"), "namespace.cards.url", "`#`");
+    assert!(load(&url("http://h/{id}?at={as_of}"), &[], &[]).is_ok());
+    let locale = "variants = [{ name = 'locale', values = ['en'] }]";
+    refused(
+        &format!("{HTTP}{locale}"),
+        "namespace.cards.url",
+        "must hold `{locale}`",
+    );
+    let both = format!("{}{locale}", url("http://h/{locale}/{id}"));
+    assert!(load(&both, &[], &[]).is_ok());
+}
+
+#[test]
+fn a_budget_above_the_pool_is_noted() {
+    let (config, _) = load("[origin]\nconcurrency_max = 17", &[], &[]).unwrap();
+    assert!(
+        config.notes()[0].contains("will wait for a connection"),
+        "{:?}",
+        config.notes()
+    );
+    let (config, _) = load(&format!("[origin]\nconcurrency_max = 17\n{HTTP}"), &[], &[]).unwrap();
+    assert!(config.notes().is_empty(), "{:?}", config.notes());
+}
+
+#[test]
+fn names_are_distinct_and_not_reserved_and_the_catalogue_is_called_products() {
     refused(
         &SQL.replace("cards", "hot"),
         "namespace.hot.name",
@@ -336,8 +379,11 @@ fn names_are_distinct_and_not_reserved_and_there_is_one_catalogue() {
         "namespace.#1.name",
         "is missing",
     );
-    let two = "[[namespace]]\nname = 'a'\nkind = 'catalogue'\n[[namespace]]\nname = 'b'\nkind = 'catalogue'";
-    refused(two, "namespace.b.kind", "one namespace of kind `catalogue`");
+    refused(
+        "[[namespace]]\nname = 'shop'\nkind = 'catalogue'",
+        "namespace.shop.name",
+        "must be `products`",
+    );
     refused("[namespace]\nname = 'a'", "namespace", "[[namespace]]");
     refused(
         &format!("{SQL}variants = [{{ name = 'a/b', values = ['x'] }}]"),
@@ -477,7 +523,7 @@ fn an_sql_file_lies_beside_the_file_that_names_it() {
         error.to_string().contains("cards.sql cannot be opened"),
         "{error}"
     );
-    std::fs::write(folder.path().join("cards.sql"), "SELECT 2\n").unwrap();
+    std::fs::write(folder.path().join("cards.sql"), "SELECT 2 :ids\n").unwrap();
     let (config, _) = Config::load(&sources).unwrap();
     let NamespaceSource::Sql {
         sql,
@@ -486,7 +532,7 @@ fn an_sql_file_lies_beside_the_file_that_names_it() {
     else {
         panic!("{config:?}")
     };
-    assert_eq!(sql, "SELECT 2");
+    assert_eq!(sql, "SELECT 2 :ids");
 }
 
 fn shape_of(file: &str) -> Shape {
@@ -532,7 +578,7 @@ fn an_embedding_program_writes_the_same_in_code() {
     raw.namespace.push(RawNamespace {
         name: Some("cards".to_owned()),
         kind: Some("sql".to_owned()),
-        sql: Some("SELECT 1".to_owned()),
+        sql: Some("SELECT 1 :ids".to_owned()),
         ..RawNamespace::default()
     });
     let (config, provenance) = Config::from_raw(&raw).unwrap();

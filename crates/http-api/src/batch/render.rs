@@ -19,7 +19,7 @@ const RESULT_BYTES_MAX: usize = 4096;
 /// Bytes that a result without a long id or reason takes; only a first guess at the answer's size.
 const RESULT_BYTES_USUAL: usize = 192;
 
-/// A batch's answer, for the documentation; what is sent is written without it.
+/// A batch's answer.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the fields only describe the answer")]
 pub(crate) struct BatchAnswer {
@@ -72,7 +72,11 @@ pub(crate) struct BatchError {
 }
 
 /// The whole answer, at most `bytes_max` bytes long; room for what surrounds the documents is kept from the start.
-pub(super) fn render(items: &[Item], outcomes: &[Outcome], bytes_max: usize) -> http::Response<Bytes> {
+pub(super) fn render(
+    items: &[Item],
+    outcomes: &[Outcome],
+    bytes_max: usize,
+) -> http::Response<Bytes> {
     let results_max = items.len().saturating_mul(RESULT_BYTES_MAX);
     let mut writer = Writer::new(outcomes, bytes_max.saturating_sub(results_max));
     for (item, outcome) in items.iter().zip(outcomes) {
@@ -98,7 +102,12 @@ impl Writer {
         let room = documents.min(documents_bytes_max) + outcomes.len() * RESULT_BYTES_USUAL;
         let mut text = BytesMut::with_capacity(room);
         text.put_slice(b"{\"results\":[");
-        Writer { text, documents_bytes_left: documents_bytes_max, any_missed: false, stale_seconds: 0 }
+        Writer {
+            text,
+            documents_bytes_left: documents_bytes_max,
+            any_missed: false,
+            stale_seconds: 0,
+        }
     }
 
     fn put_result(&mut self, item: &Item, outcome: &Outcome) {
@@ -106,11 +115,17 @@ impl Writer {
             self.text.put_u8(b',');
         }
         self.text.put_slice(b"{\"id\":");
-        let id = if item.id.is_ok() { &item.sent } else { clip(&item.sent) };
+        let id = if item.id.is_ok() {
+            &item.sent
+        } else {
+            clip(&item.sent)
+        };
         self.put_string(id);
         match outcome {
             Outcome::Read(Ok(answer)) => self.put_answer(answer, item.if_version.as_deref()),
-            Outcome::Read(Err(error)) => self.put_unavailable(status_and_code(error.kind()).1, clip(&error.to_string())),
+            Outcome::Read(Err(error)) => {
+                self.put_unavailable(status_and_code(error.kind()).1, clip(&error.to_string()))
+            }
             Outcome::BadId(problem) => self.put_unavailable("invalid", &problem.reason),
         }
         self.text.put_u8(b'}');
@@ -127,8 +142,14 @@ impl Writer {
             self.put_etag(tag);
             return;
         }
-        let Some(left) = self.documents_bytes_left.checked_sub(answer.document().len()) else {
-            self.put_unavailable("answer_too_large", "the answer is full; ask for this id in a further batch");
+        let Some(left) = self
+            .documents_bytes_left
+            .checked_sub(answer.document().len())
+        else {
+            self.put_unavailable(
+                "answer_too_large",
+                "the answer is full; ask for this id in a further batch",
+            );
             return;
         };
         self.documents_bytes_left = left;
@@ -160,7 +181,8 @@ impl Writer {
 
     fn put_unavailable(&mut self, code: &str, reason: &str) {
         self.any_missed = true;
-        self.text.put_slice(b",\"status\":\"unavailable\",\"error\":{\"code\":\"");
+        self.text
+            .put_slice(b",\"status\":\"unavailable\",\"error\":{\"code\":\"");
         self.text.put_slice(code.as_bytes());
         self.text.put_slice(b"\",\"reason\":");
         self.put_string(reason);
@@ -171,7 +193,7 @@ impl Writer {
         let mut writer = (&mut self.text).writer();
         if serde_json::to_writer(&mut writer, text).is_err() {
             // A buffer in memory takes every write, so this only keeps the answer well-formed if that ever changes.
-            let _: std::io::Result<()> = writer.write_all(b"\"\"");
+            writer.write_all(b"\"\"").ok();
         }
     }
 
@@ -179,9 +201,17 @@ impl Writer {
         self.text.put_slice(b"]}");
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let cache_status = if self.any_missed { "hotshelf; fwd=miss; detail=batch" } else { "hotshelf; hit; detail=batch" };
+        let cache_status = if self.any_missed {
+            "hotshelf; fwd=miss; detail=batch"
+        } else {
+            "hotshelf; hit; detail=batch"
+        };
         headers.insert(CACHE_STATUS, HeaderValue::from_static(cache_status));
-        let cache_control = if self.stale_seconds == 0 { "no-cache" } else { "no-store" };
+        let cache_control = if self.stale_seconds == 0 {
+            "no-cache"
+        } else {
+            "no-store"
+        };
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
         if self.stale_seconds > 0 {
             headers.insert(HOTSHELF_STALE, HeaderValue::from(self.stale_seconds));

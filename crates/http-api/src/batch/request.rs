@@ -22,18 +22,28 @@ pub(crate) struct Item {
 
 impl Item {
     fn new(sent: &str, if_version: Option<String>) -> Self {
-        Item { sent: sent.to_owned(), id: Id::new(sent), if_version }
+        Item {
+            sent: sent.to_owned(),
+            id: Id::new(sent),
+            if_version,
+        }
     }
 
     /// An id of a URL, percent-encoded.
     pub(super) fn from_url(encoded: &str) -> Self {
         let id = target::document_id(encoded);
-        let sent = target::decode(encoded).unwrap_or(encoded.into()).into_owned();
-        Item { sent, id, if_version: None }
+        let sent = target::decode(encoded)
+            .unwrap_or(encoded.into())
+            .into_owned();
+        Item {
+            sent,
+            id,
+            if_version: None,
+        }
     }
 }
 
-/// A batch, as far as it could be read; `ids` and `variant` of the documentation's schema.
+/// What a batch asks for.
 #[derive(Debug, ToSchema)]
 pub(crate) struct BatchRequest {
     /// Ids, each a string or `{"id": ..., "if_version": ...}`. With `if_version` (the `version` or, exact also for documents that
@@ -48,9 +58,13 @@ pub(crate) struct BatchRequest {
 impl BatchRequest {
     /// Reads a body. A bad id is not an error: it belongs to its own result.
     pub(super) fn read(body: &[u8], ids_max: usize) -> Result<Self, Vec<FieldProblem>> {
-        let value = serde_json::from_slice(body).map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
+        let value = serde_json::from_slice(body)
+            .map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
         let Value::Object(mut object) = value else {
-            return Err(vec![FieldProblem::new("body", "must be an object such as {\"ids\": [\"a\", \"b\"]}")]);
+            return Err(vec![FieldProblem::new(
+                "body",
+                "must be an object such as {\"ids\": [\"a\", \"b\"]}",
+            )]);
         };
         let mut problems = Vec::new();
         let items = read_items(object.remove("ids"), ids_max, &mut problems);
@@ -66,11 +80,17 @@ impl BatchRequest {
 
 fn read_items(ids: Option<Value>, ids_max: usize, problems: &mut Vec<FieldProblem>) -> Vec<Item> {
     let Some(Value::Array(ids)) = ids else {
-        problems.push(FieldProblem::new("ids", "is needed, and is an array of ids"));
+        problems.push(FieldProblem::new(
+            "ids",
+            "is needed, and is an array of ids",
+        ));
         return Vec::new();
     };
     if ids.len() > ids_max {
-        let reason = format!("has {} ids; at most {ids_max} can be asked for at once", ids.len());
+        let reason = format!(
+            "has {} ids; at most {ids_max} can be asked for at once",
+            ids.len()
+        );
         problems.push(FieldProblem::new("ids", reason));
         return Vec::new();
     }
@@ -84,7 +104,10 @@ fn read_item(index: usize, id: Value, problems: &mut Vec<FieldProblem>) -> Optio
         Value::String(id) => return Some(Item::new(&id, None)),
         Value::Object(object) => object,
         _ => {
-            problems.push(FieldProblem::new(path, "must be a string, or an object with `id` and `if_version`"));
+            problems.push(FieldProblem::new(
+                path,
+                "must be a string, or an object with `id` and `if_version`",
+            ));
             return None;
         }
     };
@@ -92,16 +115,27 @@ fn read_item(index: usize, id: Value, problems: &mut Vec<FieldProblem>) -> Optio
         None | Some(Value::Null) => None,
         Some(Value::String(version)) => Some(version),
         Some(_) => {
-            problems.push(FieldProblem::new(format!("{path}.if_version"), "must be a string"));
+            problems.push(FieldProblem::new(
+                format!("{path}.if_version"),
+                "must be a string",
+            ));
             None
         }
     };
     let id = object.remove("id");
-    refuse_others(&object, &format!("{path}."), "`id` and `if_version`", problems);
+    refuse_others(
+        &object,
+        &format!("{path}."),
+        "`id` and `if_version`",
+        problems,
+    );
     match id {
         Some(Value::String(id)) => Some(Item::new(&id, if_version)),
         _ => {
-            problems.push(FieldProblem::new(format!("{path}.id"), "is needed, and is a string"));
+            problems.push(FieldProblem::new(
+                format!("{path}.id"),
+                "is needed, and is a string",
+            ));
             None
         }
     }
@@ -112,7 +146,10 @@ fn read_variant(variant: Option<Value>, problems: &mut Vec<FieldProblem>) -> Vec
         None | Some(Value::Null) => return Vec::new(),
         Some(Value::Object(object)) => object,
         Some(_) => {
-            problems.push(FieldProblem::new("variant", "must be an object such as {\"locale\": \"de\"}"));
+            problems.push(FieldProblem::new(
+                "variant",
+                "must be an object such as {\"locale\": \"de\"}",
+            ));
             return Vec::new();
         }
     };
@@ -120,13 +157,26 @@ fn read_variant(variant: Option<Value>, problems: &mut Vec<FieldProblem>) -> Vec
     for (name, value) in object {
         match value {
             Value::String(value) => pairs.push((name, value)),
-            _ => problems.push(FieldProblem::new(format!("variant.{name}"), "must be a string")),
+            _ => problems.push(FieldProblem::new(
+                format!("variant.{name}"),
+                "must be a string",
+            )),
         }
     }
     pairs
 }
 
-fn refuse_others(object: &Map<String, Value>, path: &str, known: &str, problems: &mut Vec<FieldProblem>) {
-    let problem = |name: &String| FieldProblem::new(format!("{path}{name}"), format!("is not a field here; there are {known}"));
+fn refuse_others(
+    object: &Map<String, Value>,
+    path: &str,
+    known: &str,
+    problems: &mut Vec<FieldProblem>,
+) {
+    let problem = |name: &String| {
+        FieldProblem::new(
+            format!("{path}{name}"),
+            format!("is not a field here; there are {known}"),
+        )
+    };
     problems.extend(object.keys().map(problem));
 }

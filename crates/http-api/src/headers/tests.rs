@@ -43,7 +43,10 @@ fn the_heaviest_weight_wins_and_zstd_beats_gzip_when_equal() {
 #[test]
 fn a_header_that_is_not_text_is_passed_over() {
     let mut headers = HeaderMap::new();
-    headers.append(ACCEPT_ENCODING, HeaderValue::from_bytes(b"zstd\xff").unwrap());
+    headers.append(
+        ACCEPT_ENCODING,
+        HeaderValue::from_bytes(b"zstd\xff").unwrap(),
+    );
     headers.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     assert_eq!(preferred_encoding(&headers), Encoding::Gzip);
 }
@@ -68,7 +71,12 @@ fn if_none_match_takes_lists_stars_and_weak_tags() {
         (b"W/", false),
         (b"\"", false),
     ] {
-        assert_eq!(names_tag(list, tag), named, "{}", String::from_utf8_lossy(list));
+        assert_eq!(
+            names_tag(list, tag),
+            named,
+            "{}",
+            String::from_utf8_lossy(list)
+        );
     }
 }
 
@@ -80,10 +88,23 @@ fn tag_text(tag: Tag, encoding: Encoding) -> String {
 
 #[test]
 fn each_encoding_has_its_own_tag() {
-    let tag = Tag { version: Version(3 << 40 | 18447), shape: Shape(0x1a2b_3c4d), hash: 0x0e6f_7a8b };
-    assert_eq!(tag_text(tag, Encoding::Identity), r#""3-18447-1a2b3c4d-0e6f7a8b""#);
-    assert_eq!(tag_text(tag, Encoding::Zstd), r#""3-18447-1a2b3c4d-0e6f7a8b-zstd""#);
-    assert_eq!(tag_text(tag, Encoding::Gzip), r#""3-18447-1a2b3c4d-0e6f7a8b-gzip""#);
+    let tag = Tag {
+        version: Version(3 << 40 | 18447),
+        shape: Shape(0x1a2b_3c4d),
+        hash: 0x0e6f_7a8b,
+    };
+    assert_eq!(
+        tag_text(tag, Encoding::Identity),
+        r#""3-18447-1a2b3c4d-0e6f7a8b""#
+    );
+    assert_eq!(
+        tag_text(tag, Encoding::Zstd),
+        r#""3-18447-1a2b3c4d-0e6f7a8b-zstd""#
+    );
+    assert_eq!(
+        tag_text(tag, Encoding::Gzip),
+        r#""3-18447-1a2b3c4d-0e6f7a8b-gzip""#
+    );
 }
 
 #[test]
@@ -100,7 +121,12 @@ fn headers_of(facts: Facts) -> HeaderMap {
 }
 
 fn facts(tier: TierName, freshness: Freshness) -> Facts {
-    Facts { tier, version: Version(3 << 40 | 18447), freshness, age_seconds: 12 }
+    Facts {
+        tier,
+        version: Version(3 << 40 | 18447),
+        freshness,
+        age_seconds: 12,
+    }
 }
 
 #[test]
@@ -122,7 +148,10 @@ fn a_stale_hit_is_labelled_and_not_to_be_kept() {
     assert_eq!(headers[CACHE_CONTROL], "no-store");
     assert_eq!(headers[HOTSHELF_STALE], "9");
     let headers = headers_of(facts(TierName::L1, Freshness::Stale { by: Duration::ZERO }));
-    assert_eq!(headers[HOTSHELF_STALE], "1", "a stale answer is never called 0 seconds stale");
+    assert_eq!(
+        headers[HOTSHELF_STALE], "1",
+        "a stale answer is never called 0 seconds stale"
+    );
 }
 
 #[test]
@@ -149,11 +178,18 @@ fn numbers_are_written_as_fmt_writes_them() {
 #[test]
 fn the_longest_values_fit_the_room_kept_for_them() {
     let mut text = BytesMut::with_capacity(VALUES_BYTES);
-    Tag { version: Version(u64::MAX), shape: Shape(u32::MAX), hash: u32::MAX }.put(&mut text, Encoding::Zstd);
+    Tag {
+        version: Version(u64::MAX),
+        shape: Shape(u32::MAX),
+        hash: u32::MAX,
+    }
+    .put(&mut text, Encoding::Zstd);
     let longest = Facts {
         tier: TierName::L3,
         version: Version(u64::MAX),
-        freshness: Freshness::Stale { by: Duration::from_secs(u32::MAX.into()) },
+        freshness: Freshness::Stale {
+            by: Duration::from_secs(u32::MAX.into()),
+        },
         age_seconds: u32::MAX.into(),
     };
     put_decimal(&mut text, longest.age_seconds);

@@ -22,13 +22,27 @@ fn every_kind_of_failure_has_its_status_and_code() {
         let problem = Problem::of_read(&Error::new(kind, "reading `a`"));
         let answer = problem.answer(&RequestId::generate());
         let body = parsed(&answer);
-        assert_eq!((answer.status().as_u16(), &body["code"]), (status, &code.into()), "{kind:?}");
+        assert_eq!(
+            (answer.status().as_u16(), &body["code"]),
+            (status, &code.into()),
+            "{kind:?}"
+        );
         assert_eq!(body["type"], format!("urn:hotshelf:problem:{code}"));
         assert_eq!(body["status"], status);
-        assert_eq!(answer.headers().contains_key(RETRY_AFTER), status == 503, "{kind:?}");
-        assert_eq!(answer.headers()[CACHE_STATUS], format!("hotshelf; fwd=miss; detail={code}"));
+        assert_eq!(
+            answer.headers().contains_key(RETRY_AFTER),
+            status == 503,
+            "{kind:?}"
+        );
+        assert_eq!(
+            answer.headers()[CACHE_STATUS],
+            format!("hotshelf; fwd=miss; detail={code}")
+        );
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
-        assert_eq!(answer.headers()[X_REQUEST_ID].to_str().unwrap(), body["request_id"].as_str().unwrap());
+        assert_eq!(
+            answer.headers()[X_REQUEST_ID].to_str().unwrap(),
+            body["request_id"].as_str().unwrap()
+        );
     }
 }
 
@@ -41,10 +55,26 @@ fn the_inside_of_a_fault_is_not_shown_to_clients() {
 
 #[test]
 fn bad_fields_are_listed_and_clipped() {
-    let errors = vec![FieldProblem::new("id", "is empty"), FieldProblem::new("ä".repeat(400), "x".repeat(400))];
+    let errors = vec![
+        FieldProblem::new("id", "is empty"),
+        FieldProblem::new("ä".repeat(400), "x".repeat(400)),
+    ];
     let body = parsed(&Problem::invalid(errors).answer(&RequestId::generate()));
-    assert_eq!(body["errors"][0], serde_json::json!({"field": "id", "reason": "is empty"}));
-    assert_eq!(body["errors"][1]["field"].as_str().unwrap().chars().count(), TEXT_CHARS_MAX);
-    assert_eq!(body["errors"][1]["reason"].as_str().unwrap().len(), TEXT_CHARS_MAX);
-    assert!(parsed(&Problem::unknown_route().answer(&RequestId::generate())).get("errors").is_none());
+    assert_eq!(
+        body["errors"][0],
+        serde_json::json!({"field": "id", "reason": "is empty"})
+    );
+    assert_eq!(
+        body["errors"][1]["field"].as_str().unwrap().chars().count(),
+        TEXT_CHARS_MAX
+    );
+    assert_eq!(
+        body["errors"][1]["reason"].as_str().unwrap().len(),
+        TEXT_CHARS_MAX
+    );
+    assert!(
+        parsed(&Problem::unknown_route().answer(&RequestId::generate()))
+            .get("errors")
+            .is_none()
+    );
 }

@@ -44,8 +44,21 @@ fn a_bad_id_says_what_is_wrong_with_it() {
 fn only_two_segments_after_v1_name_a_document() {
     assert_eq!(document_path("/v1/products/a"), Some(("products", "a")));
     assert_eq!(document_path("/v1/products/"), Some(("products", "")));
-    assert_eq!(document_path("/v1/products/a%2Fb"), Some(("products", "a%2Fb")));
-    for path in ["/", "/v1", "/v1/", "/v1/products", "//v1/products/a", "/v1//a", "/v1/products//a", "/v1/products/a/", "/v2/products/a"] {
+    assert_eq!(
+        document_path("/v1/products/a%2Fb"),
+        Some(("products", "a%2Fb"))
+    );
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/products",
+        "//v1/products/a",
+        "/v1//a",
+        "/v1/products//a",
+        "/v1/products/a/",
+        "/v2/products/a",
+    ] {
         assert_eq!(document_path(path), None, "{path}");
     }
     assert_eq!(namespace_path("/v1/products"), Some("products"));
@@ -58,9 +71,15 @@ fn only_two_segments_after_v1_name_a_document() {
 fn parameters_are_decoded_in_order_and_bounded() {
     let parameters_of = |query| {
         let pairs = parameters(query).unwrap();
-        pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        pairs
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(parameters_of("locale=de&currency=%45UR&&flag"), ["locale=de", "currency=EUR", "flag="]);
+    assert_eq!(
+        parameters_of("locale=de&currency=%45UR&&flag"),
+        ["locale=de", "currency=EUR", "flag="]
+    );
     assert!(parameters("locale=%GG").is_err());
     assert!(parameters("locale=%FF").is_err());
     assert!(parameters(&"a=b&".repeat(PARAMETERS_MAX)).is_ok());

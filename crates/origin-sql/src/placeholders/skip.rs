@@ -24,9 +24,7 @@ pub(super) fn quoted(
         quote @ (b'\'' | b'"') => (doubled(sql, at, quote), false),
         b'`' if sqlite => (doubled(sql, at, b'`'), false),
         b'[' if sqlite => (find(sql, at + 1, b"]"), false),
-        b'-' if rest.starts_with(b"--") => {
-            (find(sql, at, b"\n").or(Some(sql.len())), true)
-        }
+        b'-' if rest.starts_with(b"--") => (find(sql, at, b"\n").or(Some(sql.len())), true),
         b'/' if rest.starts_with(b"/*") && sqlite => (find(sql, at + 2, b"*/"), true),
         b'/' if rest.starts_with(b"/*") => (nested(sql, at), true),
         b'$' if !sqlite => match dollar_tag(sql, at) {
@@ -102,8 +100,6 @@ fn dollar_tag(sql: &[u8], at: usize) -> Option<&[u8]> {
 
 fn find(sql: &[u8], from: usize, end: &[u8]) -> Option<usize> {
     let rest = sql.get(from..)?;
-    let found = rest
-        .windows(end.len())
-        .position(|window| window == end)?;
+    let found = rest.windows(end.len()).position(|window| window == end)?;
     Some(from + found + end.len())
 }

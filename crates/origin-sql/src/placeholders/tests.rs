@@ -19,7 +19,8 @@ fn sqlite(sql: &str) -> Result<Translated, String> {
 
 #[test]
 fn placeholders_are_numbered_in_the_order_of_their_first_use() {
-    let out = postgres("SELECT :sales_channel, :locale, :sales_channel WHERE id = ANY(:ids)").unwrap();
+    let out =
+        postgres("SELECT :sales_channel, :locale, :sales_channel WHERE id = ANY(:ids)").unwrap();
     assert_eq!(
         out.sql,
         "SELECT $5::text, $6::text, $5::text WHERE id = ANY($1::text[])"
@@ -74,7 +75,11 @@ fn a_query_without_ids_is_told_how_to_name_them() {
             .unwrap_err()
             .contains("= ANY(:ids)")
     );
-    assert!(sqlite("SELECT ':ids'").unwrap_err().contains("json_each(:ids)"));
+    assert!(
+        sqlite("SELECT ':ids'")
+            .unwrap_err()
+            .contains("json_each(:ids)")
+    );
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! `hotshelf config`, and how every command loads its configuration.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use hotshelf_config::{Config, Provenance, Sources, environment};
+
+use crate::args::{ConfigCommand, Document, SourceArgs};
+use crate::reference;
+
+pub(crate) fn load(sources: &SourceArgs) -> anyhow::Result<Config> {
+    Ok(load_with_provenance(sources)?.0)
+}
+
+fn load_with_provenance(sources: &SourceArgs) -> anyhow::Result<(Config, Provenance)> {
+    let sources = Sources { file: sources.config.clone(), env: environment(), flags: sources.set.clone() };
+    Config::load(&sources).map_err(|problems| anyhow!("{problems}"))
+}
+
+pub(crate) fn run(command: &ConfigCommand, sources: &SourceArgs) -> anyhow::Result<ExitCode> {
+    match command {
+        ConfigCommand::Reference => reference::run(Document::ConfigMd),
+        ConfigCommand::Example => reference::run(Document::ConfigToml),
+        ConfigCommand::Show => {
+            let (_, provenance) = load_with_provenance(sources)?;
+            for setting in provenance.settings() {
+                println!("{} = {}  # {}", setting.path, setting.value, setting.source);
+            }
+        }
+        ConfigCommand::Check => {
+            let config = load(sources)?;
+            // Queries are read by the database's crate; preparing it makes no connection.
+            hotshelf_node::open_database(&config)?;
+            for note in config.notes() {
+                println!("note: {note}");
+            }
+            println!("the configuration is good");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,180 @@
+//! What must hold between keys, each rule with its reason; the reference lists the same rules.
+
+use std::time::Duration;
+
+use crate::config::{BreakerConfig, Config, L2Config, L3Config, NamespaceConfig, NamespaceSource};
+use crate::key::toml_text;
+use crate::resolve::Resolver;
+use crate::secret::SecretUrl;
+
+impl Resolver {
+    /// Shows the defaults that follow from other keys.
+    pub(crate) fn derived(&mut self, config: &Config) {
+        let url = toml_text(&config.database.url.to_string());
+        self.provenance.put_derived("database.url", url);
+        let path = config.l3.as_ref().map(|l3| toml_text(&l3.path));
+        let path = path.unwrap_or_else(|| "\"\"".to_owned());
+        self.provenance.put_derived("l3.path", path);
+    }
+
+    pub(crate) fn relations(&mut self, config: &Config) {
+        self.listeners(config);
+        self.database_url(config);
+        self.timeouts(config);
+        self.coherence(config);
+        self.budgets(config);
+        if let Some(l2) = &config.l2 {
+            self.l2(l2, config);
+        }
+        if let Some(l3) = &config.l3 {
+            self.l3(l3, config);
+        }
+        for namespace in &config.namespaces {
+            self.namespace_limits(namespace, config);
+        }
+    }
+
+    fn listeners(&mut self, config: &Config) {
+        let (public, admin) = (config.http.listen, config.admin.listen);
+        if !admin.ip().is_loopback() {
+            let reason = "must be a loopback address such as `127.0.0.1:7401`: this version has no tokens, so whoever \
+                          reaches the admin listener is an operator; put a proxy with authentication before it";
+            self.refuse("admin.listen", reason);
+        }
+        let same = public == admin && public.port() != 0;
+        let rule = "two listeners need two addresses; change one of the ports";
+        self.relate(!same, "admin.listen", "http.listen", rule);
+        let fits = config.http.url_bytes_max <= config.http.header_bytes_max;
+        let rule = "the request line is part of the headers; raise `http.header_bytes_max`";
+        self.relate(fits, "http.url_bytes_max", "http.header_bytes_max", rule);
+    }
+
+    fn database_url(&mut self, config: &Config) {
+        let url = config.database.url.expose();
+        if url.starts_with("sqlite:") && (url.contains(":memory:") || url.contains("mode=memory")) {
+            let reason = "each connection would see a database of its own; name a file";
+            self.refuse("database.url", reason);
+        }
+    }
+
+    fn timeouts(&mut self, config: &Config) {
+        let (fill, fill_key) = (config.origin.fill_timeout, "origin.fill_timeout_ms");
+        let in_time = fill < config.http.request_timeout;
+        let rule = "a fill must end before the request that waits for it";
+        self.relate(in_time, fill_key, "http.request_timeout_ms", rule);
+        let in_time = config.origin.stale_after < fill;
+        let rule = "a stale answer must come before the fill gives up";
+        self.relate(in_time, "origin.stale_after_ms", fill_key, rule);
+        let deadlines = [
+            ("l2.deadline_ms", config.l2.as_ref().map(|l2| l2.deadline)),
+            ("l3.deadline_ms", config.l3.as_ref().map(|l3| l3.deadline)),
+        ];
+        for (key, deadline) in deadlines {
+            let in_time = deadline.is_none_or(|deadline| deadline < fill);
+            let rule = "a tier must give up before the fill that asks it";
+            self.relate(in_time, key, fill_key, rule);
+        }
+    }
+
+    fn coherence(&mut self, config: &Config) {
+        let (coherence, bound_key) = (&config.coherence, "coherence.staleness_bound_ms");
+        let twice = coherence.staleness_bound >= coherence.poll_interval * 2;
+        let rule = "one late poll must not make every copy stale; the bound is at least twice the interval";
+        self.relate(twice, bound_key, "coherence.poll_interval_ms", rule);
+        let in_time = coherence.poll_timeout <= coherence.staleness_bound;
+        let rule = "a poll that takes longer than the bound proves nothing";
+        self.relate(in_time, "coherence.poll_timeout_ms", bound_key, rule);
+    }
+
+    fn budgets(&mut self, config: &Config) {
+        let (origin, most_key) = (&config.origin, "origin.concurrency_max");
+        let ordered = origin.concurrency_min <= origin.concurrency_max;
+        let rule = "the least must not exceed the greatest";
+        self.relate(ordered, "origin.concurrency_min", most_key, rule);
+        let http = |one: &NamespaceConfig| matches!(one.source, NamespaceSource::Http(_));
+        let connections = usize::try_from(config.database.connections_max).unwrap_or(usize::MAX);
+        if connections < origin.concurrency_max && !config.namespaces.iter().all(http) {
+            self.notes.push(format!(
+                "`database.connections_max` is {connections}, less than `{most_key}` ({}): fetches that the budget allows will \
+                 wait for a connection",
+                origin.concurrency_max
+            ));
+        }
+    }
+
+    fn l2(&mut self, l2: &L2Config, config: &Config) {
+        let socket = |url: &SecretUrl| url.expose().contains("unix://");
+        if l2.cluster && l2.urls.iter().any(socket) {
+            let reason = "a cluster is reached over TCP; use redis:// or rediss://";
+            self.refuse("l2.urls", reason);
+        }
+        if !l2.cluster && l2.urls.len() > 1 {
+            let reason =
+                "several URLs are nodes of one cluster; set `l2.cluster = true`, or give one URL";
+            self.refuse("l2.urls", reason);
+        }
+        let bad = |letter: char| matches!(letter, '{' | '}') || letter.is_whitespace();
+        if l2.prefix.len() > 32 || l2.prefix.contains(bad) {
+            let reason = "must be 1 to 32 bytes without blanks and braces, which would put every key on one node of a cluster";
+            self.refuse("l2.prefix", reason);
+        }
+        self.breaker("l2", l2.breaker);
+        self.tier_ttl("l2.ttl_s", l2.ttl, &config.namespaces);
+    }
+
+    fn l3(&mut self, l3: &L3Config, config: &Config) {
+        let memtable = u64::try_from(l3.memtable_bytes).unwrap_or(u64::MAX);
+        let fits = memtable <= l3.bytes_max / 4;
+        let rule = "up to four times what is collected in memory must fit on the disk";
+        self.relate(fits, "l3.memtable_bytes", "l3.bytes_max", rule);
+        self.breaker("l3", l3.breaker);
+        self.tier_ttl("l3.ttl_s", l3.ttl, &config.namespaces);
+    }
+
+    fn breaker(&mut self, tier: &str, breaker: BreakerConfig) {
+        let (least, most) = (
+            format!("{tier}.breaker_open_min_ms"),
+            format!("{tier}.breaker_open_max_ms"),
+        );
+        let rule = "the least must not exceed the greatest";
+        self.relate(breaker.open_min <= breaker.open_max, &least, &most, rule);
+    }
+
+    /// A tier that drops copies before their TTL ends would be asked in vain.
+    fn tier_ttl(&mut self, path: &str, ttl: Duration, namespaces: &[NamespaceConfig]) {
+        let hard = |one: &&NamespaceConfig| one.namespace.policy.ttl_hard;
+        let Some(longest) = namespaces.iter().max_by_key(hard) else {
+            return;
+        };
+        let key = format!("namespace.{}.ttl_hard_s", longest.namespace.name);
+        let rule = "the tier would drop copies that are still fresh; raise it to the greatest `ttl_hard_s`";
+        self.relate(ttl >= hard(&longest), path, &key, rule);
+        for one in namespaces {
+            let needed = one.namespace.policy.ttl_hard + one.namespace.policy.stale_cap;
+            if ttl >= needed {
+                continue;
+            }
+            self.notes.push(format!(
+                "`{path}` is {} s, less than `ttl_hard_s` + `stale_cap_s` of namespace `{}` ({} s): while the origin is down, the \
+                 tier will have dropped copies that could still have been served stale",
+                ttl.as_secs(),
+                one.namespace.name,
+                needed.as_secs()
+            ));
+        }
+    }
+
+    fn namespace_limits(&mut self, one: &NamespaceConfig, config: &Config) {
+        let at = format!("namespace.{}", one.namespace.name);
+        let fits = one.namespace.document_bytes_max <= config.http.batch_bytes_max;
+        let key = format!("{at}.document_bytes_max");
+        let rule = "a batch must be able to answer with one document at least";
+        self.relate(fits, &key, "http.batch_bytes_max", rule);
+        if let NamespaceSource::Http(http) = &one.source {
+            let in_time = http.timeout <= config.origin.fill_timeout;
+            let key = format!("{at}.timeout_ms");
+            let rule = "a request to the origin must end before the fill that waits for it";
+            self.relate(in_time, &key, "origin.fill_timeout_ms", rule);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A running node: started from a configuration, drained and stopped within a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use hotshelf_config::Config;
+use hotshelf_engine::Cache;
+use hotshelf_http_api::{
+    ApiState, Drained, Front, ListenAddress, Listener, admin_router, public_router, serve,
+};
+use hotshelf_model::{BootClock, Clock};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::process::Process;
+use crate::tiers::{self, Tiers};
+use crate::{origins, settings};
+
+/// How often pending histogram observations are folded, so that they stay bounded when nobody scrapes.
+const FOLD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where a node listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The public listener.
+    pub public: ListenAddress,
+    /// The public listener's socket file, if configured.
+    pub unix: Option<ListenAddress>,
+    /// The admin listener.
+    pub admin: ListenAddress,
+}
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that had a request under way for longer than the drain timeout.
+    pub cut_off: usize,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    cache: Cache,
+    state: Arc<ApiState>,
+    addresses: Addresses,
+    listeners: Vec<JoinHandle<Drained>>,
+    background: Vec<AbortHandle>,
+    shutdown: CancellationToken,
+    tiers: Tiers,
+}
+
+impl Node {
+    /// Opens the database and the tiers, starts the engine and listens. A database or a Redis that is down is no error: the node
+    /// starts, says so in its log and on `/readyz`, and catches up when they are back.
+    ///
+    /// # Errors
+    /// A folder, a socket or an address that cannot be used; a query that is malformed.
+    pub async fn start(config: &Config, process: &Process) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(BootClock);
+        let http = settings::http(config);
+        let listeners = Listeners::bind(config, http.backlog)?;
+        let origins = origins::open(config).await?;
+        let builder = Cache::builder(origins.change_log())
+            .settings(settings::engine(config))
+            .clock(Arc::clone(&clock));
+        let (builder, tiers) = tiers::add(config, &clock, builder)?;
+        let cache = origins.add_namespaces(config, builder)?.start();
+        let state = ApiState::new(cache.clone(), process.recorder.clone(), clock, http);
+        let shutdown = CancellationToken::new();
+        let addresses = listeners.addresses();
+        let serving = listeners.serve(&state, &shutdown);
+        let recorder = process.recorder.clone();
+        let folding = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(FOLD_INTERVAL).await;
+                recorder.fold();
+            }
+        });
+        let background = origins
+            .background
+            .into_iter()
+            .chain([folding.abort_handle()])
+            .collect();
+        Ok(Node {
+            cache,
+            state,
+            addresses,
+            listeners: serving,
+            background,
+            shutdown,
+            tiers,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The engine, for those who embed a node.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Says no on `/readyz`, takes no more connections, lets requests under way end within the drain timeout, and closes L3.
+    ///
+    /// # Errors
+    /// When L3 could not write everything within its bound.
+    pub async fn stop(self) -> anyhow::Result<Stopped> {
+        self.state.start_draining();
+        self.shutdown.cancel();
+        let mut cut_off = 0;
+        for listener in self.listeners {
+            cut_off += listener.await.context("stopping a listener")?.cut_off;
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        self.tiers.close().await?;
+        Ok(Stopped { cut_off })
+    }
+}
+
+/// Bound before anything else is opened, so that an address in use is said at once.
+struct Listeners {
+    public: Listener,
+    unix: Option<Listener>,
+    admin: Listener,
+}
+
+impl Listeners {
+    fn bind(config: &Config, backlog: u32) -> anyhow::Result<Self> {
+        let bind = |address: ListenAddress| Listener::bind(&address, backlog).context("listening");
+        let unix = config.http().unix_socket.clone().map(ListenAddress::Unix);
+        Ok(Listeners {
+            public: bind(ListenAddress::Tcp(config.http().listen))?,
+            unix: unix.map(bind).transpose()?,
+            admin: bind(ListenAddress::Tcp(config.admin().listen))?,
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            public: self.public.address().clone(),
+            unix: self
+                .unix
+                .as_ref()
+                .map(|listener| listener.address().clone()),
+            admin: self.admin.address().clone(),
+        }
+    }
+
+    fn serve(
+        self,
+        state: &Arc<ApiState>,
+        shutdown: &CancellationToken,
+    ) -> Vec<JoinHandle<Drained>> {
+        let public = Front::public(Arc::clone(state), public_router(Arc::clone(state)));
+        let admin = Front::admin(Arc::clone(state), admin_router(Arc::clone(state)));
+        let start = |listener: Listener, front: &Front| {
+            tokio::spawn(serve(
+                listener,
+                front.clone(),
+                state.settings,
+                shutdown.clone(),
+            ))
+        };
+        let mut serving = vec![start(self.public, &public), start(self.admin, &admin)];
+        serving.extend(self.unix.map(|unix| start(unix, &public)));
+        serving
+    }
+}

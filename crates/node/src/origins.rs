@@ -1,0 +1,158 @@
+//! The database and the other origins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
+use hotshelf_engine::Builder;
+use hotshelf_model::{ChangeLog, Origin};
+use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
+use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin};
+use tokio::task::AbortHandle;
+
+use crate::settings;
+
+/// A database that cannot be migrated at the start is tried again this often.
+const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a start waits for the database before it goes on without.
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) struct Origins {
+    sql: Arc<SqlOrigin>,
+    http: Option<Arc<HttpOrigin>>,
+    pub(crate) background: Vec<AbortHandle>,
+}
+
+/// Prepares the configured database without connecting to it.
+///
+/// # Errors
+/// When a setting or a namespace's query is malformed.
+pub fn open_database(config: &Config) -> anyhow::Result<SqlOrigin> {
+    let settings = settings::sql(config);
+    let dialect =
+        Dialect::of(&settings.url).map_err(|problem| anyhow::anyhow!("database.{problem}"))?;
+    let queries = config
+        .namespaces()
+        .iter()
+        .filter_map(|namespace| query(namespace, dialect))
+        .collect();
+    SqlOrigin::connect_lazy(&settings, queries).context("preparing the database")
+}
+
+fn query(namespace: &NamespaceConfig, dialect: Dialect) -> Option<NamespaceQuery> {
+    let model = &namespace.namespace;
+    let (name, variants) = (model.name.clone(), model.variants.clone());
+    let query = match &namespace.source {
+        NamespaceSource::Catalogue => NamespaceQuery::products(name, dialect, variants),
+        NamespaceSource::Sql { sql, tracked } => NamespaceQuery {
+            variants,
+            tracked: *tracked,
+            ..NamespaceQuery::new(name, sql)
+        },
+        NamespaceSource::Http(_) => return None,
+    };
+    Some(NamespaceQuery {
+        document_bytes_max: model.document_bytes_max,
+        ..query
+    })
+}
+
+/// Opens the origins and brings the database's tables up to date; goes on in the background if the database is down.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Origins> {
+    let sql = Arc::new(open_database(config)?);
+    let migrating = tokio::spawn(migrate(Arc::clone(&sql)));
+    let background = vec![migrating.abort_handle()];
+    if tokio::time::timeout(MIGRATE_TIMEOUT, migrating)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the database is not there yet; starting without it");
+    }
+    Ok(Origins {
+        sql,
+        http: http(config)?,
+        background,
+    })
+}
+
+async fn migrate(sql: Arc<SqlOrigin>) {
+    while let Err(error) = sql.migrate().await {
+        tracing::warn!(error = %anyhow::Error::new(error).root_cause(), "the database's tables cannot be brought up to date yet");
+        tokio::time::sleep(MIGRATE_PAUSE).await;
+    }
+}
+
+fn http(config: &Config) -> anyhow::Result<Option<Arc<HttpOrigin>>> {
+    let namespaces = config
+        .namespaces()
+        .iter()
+        .filter_map(|namespace| match &namespace.source {
+            NamespaceSource::Http(source) => Some(http_namespace(namespace, source)),
+            NamespaceSource::Catalogue | NamespaceSource::Sql { .. } => None,
+        });
+    let namespaces: Vec<HttpNamespace> = namespaces.collect();
+    if namespaces.is_empty() {
+        return Ok(None);
+    }
+    let settings = HttpOriginSettings {
+        namespaces,
+        ..HttpOriginSettings::default()
+    };
+    let origin = HttpOrigin::new(&settings).context("preparing the HTTP origin")?;
+    Ok(Some(Arc::new(origin)))
+}
+
+fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNamespace {
+    let model = &namespace.namespace;
+    let batch = source.batch_url.as_ref().map(|url| HttpBatch {
+        id_pointer: source.id_pointer.clone(),
+        ..HttpBatch::new(url.expose())
+    });
+    let headers = source
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.expose().to_owned()));
+    HttpNamespace {
+        dimensions: model
+            .variants
+            .dimensions()
+            .iter()
+            .map(|dimension| dimension.name().to_owned())
+            .collect(),
+        batch,
+        version_header: source.version_header.clone(),
+        version_pointer: source.version_pointer.clone(),
+        headers: headers.collect(),
+        timeout: source.timeout,
+        document_bytes_max: model.document_bytes_max,
+        ..HttpNamespace::new(model.name.clone(), source.url.expose())
+    }
+}
+
+impl Origins {
+    pub(crate) fn change_log(&self) -> Arc<dyn ChangeLog> {
+        Arc::clone(&self.sql) as _
+    }
+
+    /// Gives each namespace its origin.
+    pub(crate) fn add_namespaces(
+        &self,
+        config: &Config,
+        mut builder: Builder,
+    ) -> anyhow::Result<Builder> {
+        for namespace in config.namespaces() {
+            let origin: Arc<dyn Origin> = match &namespace.source {
+                NamespaceSource::Catalogue | NamespaceSource::Sql { .. } => {
+                    Arc::clone(&self.sql) as _
+                }
+                NamespaceSource::Http(_) => {
+                    let http = self.http.as_ref().context("the HTTP origin is missing")?;
+                    Arc::clone(http) as _
+                }
+            };
+            builder = builder.namespace(namespace.namespace.clone(), origin);
+        }
+        Ok(builder)
+    }
+}

@@ -1,0 +1,156 @@
+//! Configuration to settings: what an operator wrote, as each part of the node wants it.
+
+use std::time::Duration;
+
+use hotshelf_config::{BreakerConfig, Config, L2Config};
+use hotshelf_engine::{BudgetSettings, EngineSettings};
+use hotshelf_http_api::HttpSettings;
+use hotshelf_model::breaker::BreakerSettings;
+use hotshelf_origin_sql::SqlSettings;
+use hotshelf_tier_redis::RedisSettings;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A request may wait for its body and then for the read; what is left is for sending.
+const REQUEST_SLACK: Duration = Duration::from_secs(5);
+
+pub(crate) fn engine(config: &Config) -> EngineSettings {
+    let (origin, coherence) = (config.origin(), config.coherence());
+    let defaults = EngineSettings::default();
+    EngineSettings {
+        l1_bytes_max: config.l1().bytes_max as u64,
+        absent_bytes_max: config.l1().absent_bytes_max as u64,
+        poll_interval: coherence.poll_interval,
+        poll_timeout: coherence.poll_timeout,
+        staleness_bound: coherence.staleness_bound,
+        catch_up_timeout: coherence.catch_up_timeout,
+        fill_timeout: origin.fill_timeout,
+        stale_after: origin.stale_after,
+        retry_after: origin.retry_after,
+        flights_max: origin.flights_max,
+        refreshes_max: origin.refreshes_max,
+        hedge_after: config
+            .l2()
+            .map_or(defaults.hedge_after, |l2| l2.hedge_after),
+        budget: BudgetSettings {
+            concurrency_min: origin.concurrency_min,
+            concurrency_max: origin.concurrency_max,
+            queue_max: origin.queue_max,
+            refresh_share_percent: origin.refresh_share_percent,
+            warm_share_percent: origin.warm_share_percent,
+            documents_per_fetch_max: origin.batch_documents_max,
+        },
+        node: node_number(config),
+        ..defaults
+    }
+}
+
+/// A short number for people who ask which node filled an entry.
+fn node_number(config: &Config) -> u32 {
+    let name = config.node().name.as_deref().unwrap_or_default();
+    u32::try_from(xxh3_64(name.as_bytes()) >> 32).unwrap_or_default()
+}
+
+pub(crate) fn http(config: &Config) -> HttpSettings {
+    let http = config.http();
+    let defaults = HttpSettings::default();
+    HttpSettings {
+        connections_max: http.connections_max,
+        url_bytes_max: http.url_bytes_max,
+        head_bytes_max: http.header_bytes_max,
+        body_bytes_max: http.body_bytes_max,
+        batch_ids_max: http.batch_ids_max,
+        answer_bytes_max: http.batch_bytes_max,
+        streams_max: http.streams_max,
+        read_timeout: http.request_timeout,
+        body_timeout: http.body_timeout,
+        write_timeout: http.write_timeout,
+        head_timeout: http.header_timeout,
+        request_timeout: http.request_timeout + http.body_timeout + REQUEST_SLACK,
+        idle_timeout: http.idle_timeout,
+        drain_timeout: config.node().drain_timeout,
+        ..defaults
+    }
+}
+
+pub(crate) fn sql(config: &Config) -> SqlSettings {
+    let database = config.database();
+    SqlSettings {
+        url: database.url.expose().to_owned(),
+        connections_max: database.connections_max,
+        acquire_timeout: database.acquire_timeout,
+        statement_timeout: database.statement_timeout,
+        statement_cache: database.statement_cache_max,
+    }
+}
+
+/// The largest document of any namespace: what a tier must be able to hold.
+pub(crate) fn document_bytes_max(config: &Config) -> usize {
+    let namespaces = config.namespaces().iter();
+    namespaces
+        .map(|namespace| namespace.namespace.document_bytes_max)
+        .max()
+        .unwrap_or_default()
+}
+
+pub(crate) fn redis(config: &Config, l2: &L2Config) -> RedisSettings {
+    let defaults = RedisSettings::default();
+    RedisSettings {
+        urls: l2.urls.iter().map(|url| url.expose().to_owned()).collect(),
+        cluster: l2.cluster,
+        connections: l2.connections,
+        deadline: l2.deadline,
+        put_deadline: l2.put_deadline,
+        ops_max: l2.ops_max,
+        value_bytes_max: l2.value_bytes_max,
+        document_bytes_max: document_bytes_max(config),
+        compress_bytes_min: l2.compress_bytes_min,
+        ttl_present: l2.ttl,
+        ttl_absent: l2.ttl_absent,
+        prefix: l2.prefix.clone(),
+        connect_timeout: l2.connect_timeout,
+        lease_ttl: l2.lease_ttl,
+        breaker: breaker(l2.breaker),
+        ..defaults
+    }
+}
+
+#[cfg(feature = "rocksdb")]
+pub(crate) fn rocks(
+    config: &Config,
+    l3: &hotshelf_config::L3Config,
+) -> hotshelf_tier_rocksdb::RocksSettings {
+    use hotshelf_tier_rocksdb::{PutAdmission, RocksSettings};
+    let defaults = RocksSettings::default();
+    RocksSettings {
+        folder: l3.path.clone(),
+        bytes_max: l3.bytes_max,
+        ttl: l3.ttl,
+        memtable_bytes: l3.memtable_bytes,
+        block_cache_bytes: l3.block_cache_bytes,
+        direct_io: l3.direct_io,
+        document_bytes_max: document_bytes_max(config),
+        threads: l3.threads,
+        queue_max: l3.queue_max,
+        deadline: l3.deadline,
+        put_deadline: l3.put_deadline,
+        admission_window: l3.admission_window,
+        compress_bytes_min: l3.compress_bytes_min,
+        write_bytes_per_second_max: l3.write_bytes_per_second_max,
+        admission: match l3.admission {
+            hotshelf_config::Admission::SecondHit => PutAdmission::SecondHit,
+            hotshelf_config::Admission::Always => PutAdmission::Always,
+        },
+        free_bytes_min: l3.free_bytes_min,
+        breaker: breaker(l3.breaker),
+        ..defaults
+    }
+}
+
+fn breaker(config: BreakerConfig) -> BreakerSettings {
+    BreakerSettings {
+        failures_max: config.failures_max,
+        open_min: config.open_min,
+        open_max: config.open_max,
+        seed: rand::random(),
+    }
+}

@@ -1,0 +1,89 @@
+//! The tiers outside the process.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use hotshelf_config::Config;
+use hotshelf_engine::Builder;
+use hotshelf_model::{Clock, FieldProblem};
+use hotshelf_tier_redis::RedisTier;
+
+use crate::settings;
+
+/// The tiers that have to be closed when the node stops.
+#[derive(Debug, Default)]
+pub(crate) struct Tiers {
+    #[cfg(feature = "rocksdb")]
+    l3: Option<Arc<hotshelf_tier_rocksdb::RocksTier>>,
+}
+
+/// Adds the configured tiers. A Redis that is down is no error; a folder that cannot be used is.
+pub(crate) fn add(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    mut builder: Builder,
+) -> anyhow::Result<(Builder, Tiers)> {
+    if let Some(l2) = config.l2() {
+        let redis = RedisTier::connect(
+            settings::redis(config, l2),
+            Arc::clone(clock),
+            rand::random(),
+        );
+        let redis = redis.map_err(|problems| anyhow::anyhow!(listed("l2", &problems)))?;
+        builder = builder.l2(Arc::clone(&redis) as _).leases(redis as _);
+    }
+    add_l3(config, clock, builder)
+}
+
+#[cfg(feature = "rocksdb")]
+fn add_l3(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    builder: Builder,
+) -> anyhow::Result<(Builder, Tiers)> {
+    let Some(l3) = config.l3() else {
+        return Ok((builder, Tiers::default()));
+    };
+    let rocks =
+        hotshelf_tier_rocksdb::RocksTier::open(&settings::rocks(config, l3), Arc::clone(clock));
+    let rocks = Arc::new(rocks.context("opening L3")?);
+    Ok((
+        builder.l3(Arc::clone(&rocks) as _),
+        Tiers { l3: Some(rocks) },
+    ))
+}
+
+#[cfg(not(feature = "rocksdb"))]
+fn add_l3(
+    config: &Config,
+    _clock: &Arc<dyn Clock>,
+    builder: Builder,
+) -> anyhow::Result<(Builder, Tiers)> {
+    if config.l3().is_some() {
+        tracing::warn!("L3 is absent: this program was built without RocksDB");
+    }
+    Ok((builder, Tiers::default()))
+}
+
+impl Tiers {
+    /// Writes what is still in memory, so that the next start finds it.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        #[cfg(feature = "rocksdb")]
+        if let Some(l3) = self.l3 {
+            tokio::task::spawn_blocking(move || l3.close())
+                .await
+                .context("closing L3")?
+                .context("closing L3")?;
+        }
+        Ok(())
+    }
+}
+
+/// Several problems as one message.
+pub(crate) fn listed(what: &str, problems: &[FieldProblem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{what}.{problem}"))
+        .collect();
+    lines.join("; ")
+}

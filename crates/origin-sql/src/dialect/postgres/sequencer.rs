@@ -1,0 +1,139 @@
+//! The sequencer, and the poll that proves what the log contains.
+//!
+//! A poll reads the head and the outbox's greatest id; sequences what is there; and reads again. When no outbox row up to that id remains, every
+//! change that had committed when the poll was sent lies at or below the second head. Sequencing is one statement in a transaction that the server
+//! begins and ends by itself, so a node that stops in the middle keeps nobody waiting; two that meet take the same position, and the later one
+//! starts again. Deliberately absent: a row that says who sequences, and locks on the session.
+
+use hotshelf_model::{Error, ErrorKind, Poll, Version};
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, SqlStr};
+
+use super::{Postgres, state};
+use crate::failure::{failed, is_conflict, is_timeout};
+use crate::lent::{Lent, within};
+use crate::snapshot::{State, unsigned};
+
+const SEQUENCE: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/sequence.sql"));
+const OPEN_TIMELINE: SqlStr =
+    SqlStr::from_static(include_str!("../../sql/postgres/open_timeline.sql"));
+
+/// Rounds of sequencing in one poll: enough for 400,000 records, or to meet another sequencer a few times.
+const ROUNDS_MAX: u32 = 8;
+
+/// What the poll's statement reads.
+struct Reading {
+    state: State,
+    /// `None` on a standby.
+    server_timeline: Option<u64>,
+    version: u64,
+    newest: Option<i64>,
+    remaining: bool,
+}
+
+impl Reading {
+    fn poll(&self, settled: bool) -> Poll {
+        let timeline = self
+            .server_timeline
+            .unwrap_or(u64::from(self.state.timeline.0));
+        // A new primary proves nothing before its timeline is in the log: it would confirm a tail that the old one lost.
+        let same = timeline == u64::from(self.state.timeline.0);
+        Poll {
+            head: self.state.head(),
+            version_max: Version(timeline << 40 | self.version),
+            settled: settled && same && self.state.primary,
+        }
+    }
+}
+
+impl Postgres {
+    pub(crate) async fn poll(&self) -> Result<Poll, Error> {
+        let mut first = self.read_log(None).await?;
+        let Some(server) = first.server_timeline else {
+            return Ok(first.poll(false));
+        };
+        let logged = u64::from(first.state.timeline.0);
+        if server < logged {
+            let context = format!(
+                "the database is on timeline {server}, below the {logged} of its change log: it was copied; run SELECT hotshelf.renew_hist()"
+            );
+            return Err(Error::new(ErrorKind::OriginFailed, context));
+        }
+        if server > logged {
+            self.run("opening a timeline in the change log", OPEN_TIMELINE)
+                .await?;
+            first = self.read_log(None).await?;
+        }
+        let Some(newest) = first.newest else {
+            return Ok(first.poll(true));
+        };
+        let mut last = first;
+        for _ in 0..ROUNDS_MAX {
+            let progress = self.run("sequencing changes", SEQUENCE).await?;
+            last = self.read_log(Some(newest)).await?;
+            if !last.remaining {
+                return Ok(last.poll(true));
+            }
+            if progress == Progress::TooSlow {
+                break;
+            }
+        }
+        Ok(last.poll(false))
+    }
+
+    async fn read_log(&self, newest: Option<i64>) -> Result<Reading, Error> {
+        let build = || sqlx::query(self.poll.clone()).bind(newest);
+        let rows = self.read(&self.log, build).await;
+        rows.and_then(|rows| reading(rows.first().ok_or(sqlx::Error::RowNotFound)?))
+            .map_err(|error| failed("reading the head of the change log", error))
+    }
+
+    /// Runs a script of the sequencer in one message, which is one transaction.
+    async fn run(&self, what: &str, script: SqlStr) -> Result<Progress, Error> {
+        let rows = match self.run_once(script).await {
+            Ok(rows) => rows,
+            Err(error) if is_conflict(&error) => {
+                self.conflicts.increment(1);
+                return Ok(Progress::Conflict);
+            }
+            Err(error) if error.as_database_error().is_some() && is_timeout(&error) => {
+                return Ok(Progress::TooSlow);
+            }
+            Err(error) => return Err(failed(what, error)),
+        };
+        let records = rows
+            .iter()
+            .filter_map(|row| row.try_get::<i32, _>("records").ok());
+        let records: i64 = records.map(i64::from).sum();
+        self.sequenced.increment(unsigned(records));
+        Ok(Progress::Done)
+    }
+
+    async fn run_once(&self, script: SqlStr) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut lent = Lent::acquire(&self.log).await?;
+        let statement = sqlx::raw_sql(script).fetch_all(lent.connection());
+        let outcome = within(self.limit, statement).await;
+        lent.end(outcome)
+    }
+}
+
+/// What became of a script of the sequencer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Done,
+    /// Another node took the position first.
+    Conflict,
+    /// The statement's own timeout ended it.
+    TooSlow,
+}
+
+fn reading(row: &PgRow) -> Result<Reading, sqlx::Error> {
+    let server_timeline: Option<i64> = row.try_get("server_tl")?;
+    Ok(Reading {
+        state: state(row)?,
+        server_timeline: server_timeline.map(unsigned),
+        version: unsigned(row.try_get("version")?),
+        newest: row.try_get("newest")?,
+        remaining: row.try_get("remaining")?,
+    })
+}

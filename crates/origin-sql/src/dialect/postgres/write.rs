@@ -1,0 +1,111 @@
+//! PostgreSQL: migrations and writes to hotshelf's own schema.
+
+use hotshelf_model::{Error, Version};
+use sqlx::postgres::PgRow;
+use sqlx::{Row as _, SqlStr};
+
+use super::Postgres;
+use crate::failure::failed;
+use crate::lent::{Lent, within};
+use crate::migrate;
+use crate::snapshot::unsigned;
+use crate::upsert::{Batch, Changed};
+
+const PRODUCT: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/upsert_product.sql"));
+const CHANGED: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/changed_prices.sql"));
+const REMOVE: SqlStr =
+    SqlStr::from_static("DELETE FROM hotshelf.price WHERE product_id = ANY ($1::text[])");
+const PRICES: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/insert_prices.sql"));
+const STOCK: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/upsert_stock.sql"));
+
+impl Postgres {
+    /// Runs the migrations, then registers namespaces.
+    pub(crate) async fn migrate(&self, namespaces: &[&str]) -> Result<(), Error> {
+        let exists = "SELECT to_regnamespace('hotshelf') IS NOT NULL";
+        let exists: bool = sqlx::query_scalar(exists)
+            .fetch_one(&self.documents)
+            .await
+            .map_err(|error| failed("looking for the schema hotshelf", error))?;
+        migrate::postgres(exists)
+            .run(&self.documents)
+            .await
+            .map_err(migrate::failed)?;
+        sqlx::query("SELECT hotshelf.register_namespace(name) FROM unnest($1::text[]) AS n (name)")
+            .bind(namespaces)
+            .execute(&self.documents)
+            .await
+            .map_err(|error| failed("registering namespaces", error))?;
+        Ok(())
+    }
+
+    pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
+        let mut transaction = self.documents.begin().await?;
+        let mut changed = Changed::default();
+        let rows = sqlx::query(PRODUCT)
+            .bind(&batch.json)
+            .fetch_all(&mut *transaction)
+            .await?;
+        for row in &rows {
+            changed.product(row.try_get("id")?, row.try_get("inserted")?);
+        }
+        let prices: Vec<String> = sqlx::query_scalar(CHANGED)
+            .bind(&batch.json)
+            .fetch_all(&mut *transaction)
+            .await?;
+        if !prices.is_empty() {
+            sqlx::query(REMOVE)
+                .bind(&prices)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query(PRICES)
+                .bind(&batch.json)
+                .bind(&prices)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let stock: Vec<String> = sqlx::query_scalar(STOCK)
+            .bind(&batch.json)
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        changed.children(prices);
+        changed.children(stock);
+        Ok(changed)
+    }
+
+    pub(crate) async fn count(&self) -> Result<u64, sqlx::Error> {
+        let sql = SqlStr::from_static("SELECT count(*) AS answer FROM hotshelf.product");
+        let row = self.one(sql, None).await?;
+        Ok(unsigned(row.try_get("answer")?))
+    }
+
+    pub(crate) async fn any_id(&self) -> Result<Option<String>, sqlx::Error> {
+        let sql = "SELECT (SELECT id FROM hotshelf.product WHERE status = 'active' ORDER BY id LIMIT 1) AS answer";
+        let row = self.one(SqlStr::from_static(sql), None).await?;
+        row.try_get("answer")
+    }
+
+    pub(crate) async fn delete(&self, id: &str) -> Result<bool, sqlx::Error> {
+        let sql = "WITH d AS (DELETE FROM hotshelf.product WHERE id = $1 RETURNING id) SELECT count(*) = 1 AS answer FROM d";
+        let row = self.one(SqlStr::from_static(sql), Some(id)).await?;
+        row.try_get("answer")
+    }
+
+    pub(crate) async fn bump(&self, namespace: &str) -> Result<Version, sqlx::Error> {
+        let sql = SqlStr::from_static("SELECT hotshelf.bump($1) AS answer");
+        let row = self.one(sql, Some(namespace)).await?;
+        Ok(Version(unsigned(row.try_get("answer")?)))
+    }
+
+    /// One row of a statement that is not tried again.
+    async fn one(&self, sql: SqlStr, argument: Option<&str>) -> Result<PgRow, sqlx::Error> {
+        let mut lent = Lent::acquire(&self.documents).await?;
+        let query = sqlx::query(sql);
+        let query = match argument {
+            Some(argument) => query.bind(argument),
+            None => query,
+        };
+        let outcome = within(self.limit, query.fetch_one(lent.connection())).await;
+        lent.end(outcome)
+    }
+}

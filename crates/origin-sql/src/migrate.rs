@@ -1,0 +1,68 @@
+//! The migrations, embedded: forward only, one folder for each database.
+
+use hotshelf_model::{Error, ErrorKind};
+use sqlx::SqlStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+
+const POSTGRES: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "create change log",
+        include_str!("../../../migrations/postgres/0001_create_change_log.sql"),
+    ),
+    (
+        2,
+        "create products",
+        include_str!("../../../migrations/postgres/0002_create_products.sql"),
+    ),
+];
+
+const SQLITE: [(i64, &str, &str); 2] = [
+    (
+        1,
+        "create change log",
+        include_str!("../../../migrations/sqlite/0001_create_change_log.sql"),
+    ),
+    (
+        2,
+        "create products",
+        include_str!("../../../migrations/sqlite/0002_create_products.sql"),
+    ),
+];
+
+/// The migrations of PostgreSQL, whose bookkeeping lies in hotshelf's schema too. The schema is created only when it is not
+/// there, because the statement needs a privilege on the database even when it then does nothing.
+pub(crate) fn postgres(schema_exists: bool) -> Migrator {
+    let mut migrator = migrator(&POSTGRES);
+    migrator.dangerous_set_table_name("hotshelf.schema_migration");
+    if !schema_exists {
+        migrator.create_schema("hotshelf");
+    }
+    migrator
+}
+
+/// The migrations of SQLite.
+pub(crate) fn sqlite() -> Migrator {
+    let mut migrator = migrator(&SQLITE);
+    migrator.dangerous_set_table_name("cache_schema_migration");
+    migrator
+}
+
+fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |&(number, name, sql): &(i64, &'static str, &'static str)| {
+        let sql = SqlStr::from_static(sql);
+        Migration::new(number, name.into(), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(files.iter().map(migration).collect())
+}
+
+/// Our error for a migration that failed.
+pub(crate) fn failed(error: MigrateError) -> Error {
+    let context = match &error {
+        MigrateError::VersionMissing(_) => {
+            "migrating the database, which a newer hotshelf has migrated already"
+        }
+        _ => "migrating the database",
+    };
+    Error::new(ErrorKind::OriginFailed, context).with_source(error)
+}

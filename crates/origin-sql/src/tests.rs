@@ -1,0 +1,8 @@
+//! Both databases, for real: the same shop on each.
+
+mod both;
+mod follow;
+mod foreign;
+mod postgres;
+mod shop;
+mod sqlite;

@@ -1,0 +1,251 @@
+//! What only PostgreSQL does, and what a server that fails does to us.
+
+use std::time::Duration;
+
+use hotshelf_model::{ChangeLog, ErrorKind, Timeline, Version};
+use hotshelf_testkit::{PostgresServer, free_port, wait_until_async};
+
+use super::shop::{currencies, fetch_from, product, products, settle, shop};
+use crate::{Database, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
+
+#[tokio::test]
+async fn truncate_bumps_the_parent() {
+    let shop = shop(Dialect::Postgres, "truncated", Vec::new()).await;
+    shop.upsert(&[product("a", "A")]).await;
+    let before = shop.fetch_as_of(&["a"], "EUR", None).await;
+    for table in ["price", "stock", "product CASCADE"] {
+        let recorded = shop.recorded_by(&format!("TRUNCATE {table}")).await;
+        assert_eq!(recorded, [(String::new(), 3)], "{table}");
+    }
+    let after = shop.fetch_as_of(&["a"], "EUR", None).await;
+    assert!(after.parents.as_slice()[0].version > before.parents.as_slice()[0].version);
+    assert_eq!(after.documents[0].clone().unwrap().body, None);
+}
+
+#[tokio::test]
+async fn a_seal_in_the_middle_of_a_transaction_records_both_halves_and_commits_synchronously() {
+    let shop = shop(Dialect::Postgres, "halves", Vec::new()).await;
+    shop.upsert(&[product("a", "A"), product("b", "B")]).await;
+    let recorded = shop
+        .recorded_by(
+            "SET synchronous_commit = off; BEGIN;
+             UPDATE product SET title = 'x' WHERE id = 'a'; SET CONSTRAINTS ALL IMMEDIATE;
+             DO $$ BEGIN ASSERT current_setting('synchronous_commit') = 'on'; END $$;
+             SAVEPOINT s; DELETE FROM product; ROLLBACK TO s;
+             UPDATE product SET title = 'y' WHERE id = 'b'; COMMIT",
+        )
+        .await;
+    assert_eq!(recorded, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert_eq!(shop.number("SELECT count(*) FROM cache_touched").await, 0);
+    assert_eq!(shop.number("SELECT count(*) FROM cache_sealing").await, 0);
+}
+
+#[tokio::test]
+async fn a_prepared_transaction_is_sealed_when_it_is_prepared() {
+    let server = PostgresServer::start_with(&["max_prepared_transactions=2"]).unwrap();
+    let settings = SqlSettings {
+        url: server.database("prepared").unwrap(),
+        ..SqlSettings::default()
+    };
+    let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
+    let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
+    origin.migrate().await.unwrap();
+    let sql = "BEGIN; INSERT INTO hotshelf.product (id, title) VALUES ('a', 'A'); PREPARE TRANSACTION 'one'";
+    server.sql("prepared", sql).unwrap();
+    let before = settle(&origin).await;
+    server.restart().unwrap();
+    server.sql("prepared", "COMMIT PREPARED 'one'").unwrap();
+    wait_until_async("the node reconnects", Duration::from_secs(10), async || {
+        origin.poll().await.is_ok()
+    })
+    .await;
+    assert!(settle(&origin).await.head.position > before.head.position);
+}
+
+/// A cluster that was promoted counts one timeline more; the base stands in for that here.
+#[tokio::test]
+async fn a_new_timeline_is_opened_before_anything_is_proved() {
+    let shop = shop(Dialect::Postgres, "timeline", Vec::new()).await;
+    shop.upsert(&[product("a", "A")]).await;
+    let before = shop.settle().await;
+    let version = shop.fetch("a").await.version;
+    shop.sql("UPDATE cache_hist SET timeline_base = 1").await;
+    shop.upsert(&[product("a", "B")]).await;
+    let after = shop.settle().await;
+    assert_eq!(after.head.timeline, Timeline(before.head.timeline.0 + 1));
+    assert_eq!(after.version_max.timeline(), version.timeline() + 1);
+    assert!(shop.fetch("a").await.version > version);
+    let records = shop.records_after(before.head.position.0).await;
+    let ops: Vec<i64> = records.iter().map(|record| record.3).collect();
+    assert_eq!(ops, [4, 1], "the timeline is opened first");
+}
+
+#[tokio::test]
+async fn a_copied_database_proves_nothing_until_its_history_is_renewed() {
+    let shop = shop(Dialect::Postgres, "copied", Vec::new()).await;
+    shop.sql("UPDATE cache_hist SET timeline_base = 5").await;
+    shop.upsert(&[product("a", "A")]).await;
+    let original = shop.settle().await;
+    let version = shop.fetch("a").await.version;
+    shop.sql("UPDATE cache_hist SET timeline_base = 0").await;
+    let error = shop.origin.poll().await.unwrap_err();
+    assert!(error.to_string().contains("renew_hist"), "{error}");
+    shop.sql("SELECT hotshelf.renew_hist()").await;
+    let copy = shop.settle().await;
+    assert_ne!(copy.head.hist, original.head.hist);
+    assert!(copy.head.timeline > original.head.timeline);
+    shop.upsert(&[product("a", "B")]).await;
+    assert!(
+        shop.fetch("a").await.version > version,
+        "versions never go back"
+    );
+}
+
+#[tokio::test]
+async fn without_a_statement_cache_each_statement_is_a_transaction() {
+    let shop = shop(Dialect::Postgres, "uncached", Vec::new()).await;
+    shop.upsert(&[product("a", "A")]).await;
+    let origin = shop.another(SqlSettings {
+        statement_cache: 0,
+        ..SqlSettings::default()
+    });
+    let ids = ["a", "b"];
+    let fetch = fetch_from(&origin, &products(), "currency=EUR", &ids)
+        .await
+        .unwrap();
+    assert!(fetch.documents[0].clone().unwrap().body.is_some());
+    assert!(settle(&origin).await.version_max > Version::NONE);
+}
+
+#[tokio::test]
+async fn a_node_starts_while_its_database_is_down() {
+    let settings = SqlSettings {
+        url: format!(
+            "postgres://postgres@127.0.0.1:{}/none",
+            free_port().unwrap()
+        ),
+        acquire_timeout: Duration::from_millis(200),
+        ..SqlSettings::default()
+    };
+    let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
+    let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
+    let error = origin.poll().await.unwrap_err();
+    assert!(error.kind().is_retryable(), "{error:?}");
+}
+
+fn impatient(url: String) -> SqlOrigin {
+    let settings = SqlSettings {
+        url,
+        acquire_timeout: Duration::from_millis(500),
+        statement_timeout: Duration::from_millis(500),
+        connections_max: 2,
+        ..SqlSettings::default()
+    };
+    let namespaces = vec![
+        NamespaceQuery::products(products(), Dialect::Postgres, currencies()),
+        NamespaceQuery::new(
+            hotshelf_model::NamespaceName::new("slow").unwrap(),
+            "SELECT unnest(:ids) AS id, '1' AS document FROM pg_sleep(60)",
+        ),
+    ];
+    SqlOrigin::connect_lazy(&settings, namespaces).unwrap()
+}
+
+#[tokio::test]
+async fn a_slow_query_times_out_and_gives_its_connection_back() {
+    let shop = shop(Dialect::Postgres, "slow", Vec::new()).await;
+    let origin = impatient(shop.url.clone());
+    let slow = hotshelf_model::NamespaceName::new("slow").unwrap();
+    for _ in 0..4 {
+        let error = fetch_from(&origin, &slow, "", &["a"]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OriginTimeout, "{error:?}");
+    }
+    fetch_from(&origin, &products(), "currency=EUR", &["a"])
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_abandoned_fetch_leaves_no_connection_missing() {
+    let shop = shop(Dialect::Postgres, "abandoned", Vec::new()).await;
+    let origin = impatient(shop.url.clone());
+    let slow = hotshelf_model::NamespaceName::new("slow").unwrap();
+    for _ in 0..6 {
+        let fetch = fetch_from(&origin, &slow, "", &["a"]);
+        let outcome = tokio::time::timeout(Duration::from_millis(20), fetch).await;
+        assert!(outcome.is_err(), "the fetch was still under way");
+    }
+    wait_until_async("a connection is free", Duration::from_secs(5), async || {
+        fetch_from(&origin, &products(), "currency=EUR", &["a"])
+            .await
+            .is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_or_is_killed_fails_in_time_and_is_found_again() {
+    let server = PostgresServer::start().unwrap();
+    let origin = impatient(server.database("failing").unwrap());
+    origin.migrate().await.unwrap();
+    let read = async || fetch_from(&origin, &products(), "currency=EUR", &["a"]).await;
+    let back = async || {
+        wait_until_async(
+            "the server answers again",
+            Duration::from_secs(10),
+            async || read().await.is_ok() && origin.poll().await.is_ok_and(|poll| poll.settled),
+        )
+        .await;
+    };
+    back().await;
+    server.pause();
+    for _ in 0..3 {
+        let error = read().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OriginTimeout, "{error:?}");
+    }
+    assert_eq!(
+        origin.poll().await.unwrap_err().kind(),
+        ErrorKind::OriginTimeout
+    );
+    server.resume();
+    back().await;
+    server.kill();
+    assert!(read().await.unwrap_err().kind().is_retryable());
+    assert!(origin.poll().await.unwrap_err().kind().is_retryable());
+    server.restart().unwrap();
+    back().await;
+}
+
+#[tokio::test]
+async fn a_role_that_only_writes_products_needs_no_right_on_the_change_log() {
+    let shop = shop(Dialect::Postgres, "rights", Vec::new()).await;
+    shop.sql(
+        "CREATE ROLE clerk; GRANT USAGE ON SCHEMA hotshelf TO clerk;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON product, price, stock TO clerk;
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA hotshelf TO clerk",
+    )
+    .await;
+    let recorded = shop
+        .recorded_by(
+            "BEGIN; SET LOCAL ROLE clerk; INSERT INTO product (id, title) VALUES ('a', 'A');
+             INSERT INTO price (product_id, currency, list_minor) VALUES ('a', 'EUR', 1); COMMIT",
+        )
+        .await;
+    assert_eq!(recorded, [("a".to_owned(), 1)]);
+    let Database::Postgres(database) = &shop.origin.database else {
+        panic!("the shop is on PostgreSQL")
+    };
+    for sql in [
+        "SELECT hotshelf.renew_hist()",
+        "DELETE FROM hotshelf.cache_log",
+    ] {
+        let mut transaction = database.pool().begin().await.unwrap();
+        sqlx::query("SET LOCAL ROLE clerk")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let outcome = sqlx::query(sql).execute(&mut *transaction).await;
+        let code = outcome.unwrap_err().into_database_error().unwrap();
+        assert_eq!(code.code().as_deref(), Some("42501"), "{sql}");
+    }
+}
