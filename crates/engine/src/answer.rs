@@ -53,6 +53,11 @@ impl Answer {
         self.slot.shape()
     }
 
+    /// A hash of the document's bytes, taken once: tells documents apart that have one version and changed by time alone.
+    pub fn document_hash(&self) -> u32 {
+        self.slot.document_hash()
+    }
+
     /// The document's bytes; empty when absent.
     pub fn document(&self) -> &Bytes {
         self.slot.document()

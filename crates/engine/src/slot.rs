@@ -13,6 +13,7 @@ use hotshelf_model::{
     Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Position, Shape, Stamp, Timeline,
     Version,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Deadlines are kept in tenths of a second since boot: 32 bits last 13 years and save room in every entry.
 const TICK_NANOS: u64 = 100_000_000;
@@ -52,6 +53,7 @@ pub(crate) struct Slot {
     timeline: Timeline,
     generation: Generation,
     shape: Shape,
+    document_hash: u32,
     soft_tick: u32,
     hard_tick: u32,
     /// Until then no read asks the origin for this key again, because it failed a moment ago.
@@ -95,6 +97,7 @@ impl Slot {
             timeline: entry.stamp.timeline,
             generation,
             shape: namespace.shape,
+            document_hash: hash(&entry.body().identity),
             soft_tick: tick(lifetime.soft_at),
             hard_tick: tick(lifetime.hard_at),
             quiet_until_tick: AtomicU32::new(0),
@@ -117,6 +120,7 @@ impl Slot {
             timeline: stamp.timeline,
             generation,
             shape: self.shape,
+            document_hash: self.document_hash,
             soft_tick: self.soft_tick,
             hard_tick: self.hard_tick,
             quiet_until_tick: AtomicU32::new(0),
@@ -166,6 +170,10 @@ impl Slot {
 
     pub(crate) fn shape(&self) -> Shape {
         self.shape
+    }
+
+    pub(crate) fn document_hash(&self) -> u32 {
+        self.document_hash
     }
 
     pub(crate) fn parents(&self) -> &Parents {
@@ -230,6 +238,10 @@ impl Slot {
         };
         size_of::<Self>() + self.body.len() + encodings
     }
+}
+
+fn hash(document: &[u8]) -> u32 {
+    u32::try_from(xxh3_64(document) >> 32).unwrap_or_default()
 }
 
 fn smaller(encoded: std::io::Result<Vec<u8>>, document: &[u8]) -> Option<Bytes> {

@@ -9,7 +9,6 @@ use http::header::{
     ACCEPT_ENCODING, AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) const HOTSHELF_VERSION: HeaderName = HeaderName::from_static("hotshelf-version");
 pub(crate) const HOTSHELF_STALE: HeaderName = HeaderName::from_static("hotshelf-stale");
@@ -101,15 +100,10 @@ pub(crate) struct Tag {
 
 impl Tag {
     pub(crate) fn of(answer: &Answer) -> Self {
-        Self::new(answer.version(), answer.shape(), answer.document())
-    }
-
-    fn new(version: Version, shape: Shape, document: &[u8]) -> Self {
-        let hash = u32::try_from(xxh3_64(document) >> 32).unwrap_or_default();
         Tag {
-            version,
-            shape,
-            hash,
+            version: answer.version(),
+            shape: answer.shape(),
+            hash: answer.document_hash(),
         }
     }
 

@@ -103,7 +103,7 @@ metrics_list! {
     HTTP_REQUESTS = Counter "hotshelf_http_requests_total" ["listener", "status"]
         "HTTP answers, by listener and status code.";
     HTTP_SECONDS = Histogram "hotshelf_http_request_duration_seconds" ["listener"]
-        "Time from the request's head to the answer's head.";
+        "Time from the request's head to the answer's head; sampled: the first and then every 64th request of each connection.";
     HTTP_CONNECTIONS = Gauge "hotshelf_http_connections" ["listener"]
         "Open connections.";
     HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]

@@ -1,3 +1,5 @@
+//! The budget hands out, queues, sheds and adapts.
+
 use std::sync::Arc;
 
 use hotshelf_testkit::fakes::ManualClock;

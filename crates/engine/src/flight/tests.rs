@@ -1,3 +1,5 @@
+//! Flights land, whatever becomes of their leaders.
+
 use hotshelf_model::{Id, NamespaceName, Variant};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Batches are read and written as the API says.
+
 use super::*;
 
 fn read(body: &str) -> Result<BatchRequest, Vec<String>> {

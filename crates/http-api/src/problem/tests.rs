@@ -1,3 +1,5 @@
+//! Each kind of error becomes one problem.
+
 use super::*;
 
 fn parsed(answer: &http::Response<Bytes>) -> serde_json::Value {

@@ -1,3 +1,5 @@
+//! The routes over a real engine.
+
 use std::sync::Arc;
 use std::time::Duration;
 

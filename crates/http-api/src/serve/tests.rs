@@ -1,3 +1,5 @@
+//! Listeners over real sockets, with clients that misbehave.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Paths and queries are read as they were meant, or refused.
+
 use super::*;
 
 #[test]

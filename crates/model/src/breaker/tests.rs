@@ -1,3 +1,5 @@
+//! The breaker opens, waits, probes and closes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Stored bytes read back, and damage of any kind is a miss.
+
 use proptest::prelude::*;
 
 use super::*;

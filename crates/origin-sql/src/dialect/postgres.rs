@@ -38,6 +38,7 @@ pub(crate) struct Postgres {
     cached: bool,
     versions: SqlStr,
     poll: SqlStr,
+    batch_limit: sequencer::BatchLimit,
     sequenced: Counter,
     conflicts: Counter,
 }
@@ -64,6 +65,7 @@ impl Postgres {
             cached: settings.statement_cache > 0,
             versions: framed(include_str!("../sql/postgres/versions.sql")),
             poll: framed(include_str!("../sql/postgres/poll.sql")),
+            batch_limit: sequencer::BatchLimit::default(),
             sequenced: LOG_SEQUENCED.counter(&[]),
             conflicts: SEQUENCER_CONFLICTS.counter(&[]),
         })

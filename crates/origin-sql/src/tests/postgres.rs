@@ -120,10 +120,7 @@ async fn without_a_statement_cache_each_statement_is_a_transaction() {
 #[tokio::test]
 async fn a_node_starts_while_its_database_is_down() {
     let settings = SqlSettings {
-        url: format!(
-            "postgres://postgres@127.0.0.1:{}/none",
-            free_port().unwrap()
-        ),
+        url: format!("postgres://postgres@127.0.0.1:{}/none", free_port()),
         acquire_timeout: Duration::from_millis(200),
         ..SqlSettings::default()
     };

@@ -5,21 +5,54 @@
 //! begins and ends by itself, so a node that stops in the middle keeps nobody waiting; two that meet take the same position, and the later one
 //! starts again. Deliberately absent: a row that says who sequences, and locks on the session.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use hotshelf_model::{Error, ErrorKind, Poll, Version};
 use sqlx::postgres::PgRow;
-use sqlx::{Row as _, SqlStr};
+use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
 
 use super::{Postgres, state};
 use crate::failure::{failed, is_conflict, is_timeout};
 use crate::lent::{Lent, within};
 use crate::snapshot::{State, unsigned};
 
-const SEQUENCE: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/sequence.sql"));
+const SEQUENCE: &str = include_str!("../../sql/postgres/sequence.sql");
 const OPEN_TIMELINE: SqlStr =
     SqlStr::from_static(include_str!("../../sql/postgres/open_timeline.sql"));
 
-/// Rounds of sequencing in one poll: enough for 400,000 records, or to meet another sequencer a few times.
+/// Rounds of sequencing in one poll: enough for 340,000 records, or to meet another sequencer a few times.
 const ROUNDS_MAX: u32 = 8;
+
+/// Records of one statement: at most 100 rows of the log, at least one.
+const LIMIT_MAX: u32 = 51_200;
+const LIMIT_MIN: u32 = 512;
+
+/// How many records one statement sequences. One that its timeout ends has done nothing, and would do nothing for ever on a
+/// server that is slow enough; so the next one takes a quarter, and each that succeeds lets its successor take twice as many.
+#[derive(Debug)]
+pub(super) struct BatchLimit(AtomicU32);
+
+impl Default for BatchLimit {
+    fn default() -> Self {
+        BatchLimit(AtomicU32::new(LIMIT_MAX / 4))
+    }
+}
+
+impl BatchLimit {
+    // Relaxed throughout: the number is a guess, and a lost update costs one more guess.
+    fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, used: u32, progress: Progress) {
+        let next = match progress {
+            Progress::Done => used.saturating_mul(2).min(LIMIT_MAX),
+            Progress::Conflict => used,
+            Progress::TooSlow => (used / 4).max(LIMIT_MIN),
+        };
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
 
 /// What the poll's statement reads.
 struct Reading {
@@ -69,13 +102,14 @@ impl Postgres {
         };
         let mut last = first;
         for _ in 0..ROUNDS_MAX {
-            let progress = self.run("sequencing changes", SEQUENCE).await?;
+            let limit = self.batch_limit.now();
+            let script = SEQUENCE.replace("{limit}", &limit.to_string());
+            let script = AssertSqlSafe(script).into_sql_str();
+            let progress = self.run("sequencing changes", script).await?;
+            self.batch_limit.learn(limit, progress);
             last = self.read_log(Some(newest)).await?;
             if !last.remaining {
                 return Ok(last.poll(true));
-            }
-            if progress == Progress::TooSlow {
-                break;
             }
         }
         Ok(last.poll(false))
@@ -136,4 +170,30 @@ fn reading(row: &PgRow) -> Result<Reading, sqlx::Error> {
         newest: row.try_get("newest")?,
         remaining: row.try_get("remaining")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_too_slow_shrinks_until_it_is_not() {
+        let limit = BatchLimit::default();
+        let mut taken = Vec::new();
+        for progress in [
+            Progress::TooSlow,
+            Progress::TooSlow,
+            Progress::TooSlow,
+            Progress::Conflict,
+            Progress::Done,
+        ] {
+            taken.push(limit.now());
+            limit.learn(limit.now(), progress);
+        }
+        assert_eq!(taken, [12_800, 3200, 800, 512, 512]);
+        for _ in 0..10 {
+            limit.learn(limit.now(), Progress::Done);
+        }
+        assert_eq!(limit.now(), LIMIT_MAX);
+    }
 }

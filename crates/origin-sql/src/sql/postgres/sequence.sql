@@ -1,13 +1,13 @@
 SET LOCAL statement_timeout = '500ms';
 SELECT hotshelf.commit_synchronously();
 WITH head AS MATERIALIZED (
-    SELECT pos, tl FROM hotshelf.cache_log ORDER BY pos DESC LIMIT 1
+    SELECT pos, tl, tl = hotshelf.server_timeline() AS current FROM hotshelf.cache_log ORDER BY pos DESC LIMIT 1
 ), batch AS (
     DELETE FROM hotshelf.cache_outbox
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM hotshelf.cache_outbox
-        WHERE (SELECT tl FROM head) = hotshelf.server_timeline()
-        ORDER BY id LIMIT 51200 FOR UPDATE SKIP LOCKED
+        WHERE (SELECT current FROM head)
+        ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED
     ))
     RETURNING id, ns, key, ver, op
 ), numbered AS (

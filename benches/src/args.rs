@@ -1,0 +1,69 @@
+//! The arguments of every bench.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use lexopt::Arg::Long;
+use lexopt::ValueExt;
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    /// Sizes so small that the figures mean nothing: only to see that the bench runs.
+    pub quick: bool,
+    /// Everything, however long it takes.
+    pub full: bool,
+    /// The program to serve with; by default the release build beside the bench.
+    pub server: Option<PathBuf>,
+}
+
+impl Args {
+    /// Reads the process's arguments. Cargo adds `--bench`.
+    ///
+    /// # Errors
+    /// For an argument that no bench knows.
+    pub fn read() -> anyhow::Result<Self> {
+        Self::parse(std::env::args_os().skip(1))
+    }
+
+    fn parse(args: impl Iterator<Item = OsString>) -> anyhow::Result<Self> {
+        let mut read = Args::default();
+        let mut parser = lexopt::Parser::from_args(args.collect::<Vec<_>>());
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("bench") => {}
+                Long("test" | "quick") => read.quick = true,
+                Long("full") => read.full = true,
+                Long("server") => read.server = Some(parser.value()?.parse()?),
+                other => bail!(
+                    "{}; there are --quick, --full and --server PATH",
+                    other.unexpected()
+                ),
+            }
+        }
+        Ok(read)
+    }
+
+    /// `usual`, or `tiny` in a quick run.
+    pub fn size<T>(&self, usual: T, tiny: T) -> T {
+        if self.quick { tiny } else { usual }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> anyhow::Result<Args> {
+        Args::parse(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn cargo_own_argument_is_passed_over_and_an_unknown_one_is_refused() {
+        let args = parse(&["--bench", "--test"]).unwrap();
+        assert!(args.quick && !args.full);
+        assert_eq!(args.size(10, 1), 1);
+        assert!(parse(&["--fast"]).is_err());
+    }
+}
