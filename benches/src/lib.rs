@@ -6,6 +6,7 @@
 pub mod allocations;
 pub mod args;
 pub mod cpu;
+pub mod policy;
 pub mod rounds;
 pub mod shelf;
 pub mod table;

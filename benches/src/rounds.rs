@@ -144,7 +144,10 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_rounds_so_that_a_slow_round_cancels_out() {
-        let (base, double) = (measured(&[10.0, 100.0, 10.0]), measured(&[20.0, 200.0, 21.0]));
+        let (base, double) = (
+            measured(&[10.0, 100.0, 10.0]),
+            measured(&[20.0, 200.0, 21.0]),
+        );
         assert!((double.ratio_to(&base, |sample| sample.wall_ns) - 2.0).abs() < 1e-9);
         assert!((median([4.0, 1.0, 3.0, 2.0].into_iter()) - 2.5).abs() < 1e-9);
     }

@@ -32,9 +32,9 @@ pub struct Shelf {
 impl Shelf {
     /// `count` documents; `document` makes each from its number.
     pub fn new(count: usize, document: impl FnMut(usize) -> Bytes) -> Arc<Self> {
-        let mut documents: Vec<Bytes> = (0..count).map(document).collect();
+        let documents: Vec<Bytes> = (0..count).map(document).collect();
         // A first clone turns a buffer into a shared one; whoever fetches must not pay for that.
-        documents.iter_mut().for_each(|body| drop(body.clone()));
+        documents.iter().for_each(|body| drop(body.clone()));
         Arc::new(Shelf {
             documents,
             hist: Hist(0x5e1f),
@@ -83,8 +83,8 @@ impl Shelf {
             .strip_prefix(PREFIX)
             .and_then(|number| number.parse::<usize>().ok());
         let body = number.and_then(|number| self.documents.get(number));
-        let body = body
-            .ok_or_else(|| Error::new(ErrorKind::OriginFailed, format!("there is no {id}")))?;
+        let body =
+            body.ok_or_else(|| Error::new(ErrorKind::OriginFailed, format!("there is no {id}")))?;
         Ok(FetchedDocument {
             version: VERSION,
             body: Some(body.clone()),
@@ -209,10 +209,38 @@ pub fn check_hits(hits: u64, reads: u64) -> anyhow::Result<()> {
 /// A product page's JSON of about `bytes` bytes, as compressible as real ones: words from a small vocabulary, numbers that differ.
 pub fn document(number: usize, bytes: usize) -> Bytes {
     const WORDS: [&str; 32] = [
-        "cotton", "stainless", "wireless", "adjustable", "portable", "the", "with", "and", "for",
-        "battery", "warranty", "charging", "lightweight", "kitchen", "outdoor", "a", "of", "your",
-        "storage", "premium", "compact", "design", "includes", "cable", "screen", "waterproof",
-        "steel", "easy", "clean", "power", "travel", "set",
+        "cotton",
+        "stainless",
+        "wireless",
+        "adjustable",
+        "portable",
+        "the",
+        "with",
+        "and",
+        "for",
+        "battery",
+        "warranty",
+        "charging",
+        "lightweight",
+        "kitchen",
+        "outdoor",
+        "a",
+        "of",
+        "your",
+        "storage",
+        "premium",
+        "compact",
+        "design",
+        "includes",
+        "cable",
+        "screen",
+        "waterproof",
+        "steel",
+        "easy",
+        "clean",
+        "power",
+        "travel",
+        "set",
     ];
     let mut text = format!(
         "{{\"id\":\"{PREFIX}{number:08}\",\"title\":\"Product {number}\",\"brand\":\"Brand {}\",\"price\":{{\"list\":{},\"currency\":\"EUR\"}},\"availability\":\"in_stock\",\"description\":\"",

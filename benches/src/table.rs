@@ -1,8 +1,5 @@
 //! Tables on standard output, which `cargo xtask bench` keeps.
-#![expect(
-    clippy::print_stdout,
-    reason = "a bench answers on standard output"
-)]
+#![expect(clippy::print_stdout, reason = "a bench answers on standard output")]
 
 use crate::rounds::{Measured, Sample};
 
@@ -19,8 +16,14 @@ pub fn heading(text: &str) {
 /// Rows under columns; the first column is text, the others are figures.
 pub fn rows(columns: &[&str], rows: &[Vec<String>]) {
     let width = |at: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-        cells.chain([columns[at].chars().count()]).max().unwrap_or_default()
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(at))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain([columns[at].chars().count()])
+            .max()
+            .unwrap_or_default()
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     line(&widths, columns.iter().copied());

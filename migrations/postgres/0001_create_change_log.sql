@@ -72,7 +72,7 @@ CREATE FUNCTION hotshelf.wal_timeline() RETURNS bigint LANGUAGE sql VOLATILE AS 
     SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
 $$;
 CREATE FUNCTION hotshelf.server_timeline() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT hotshelf.wal_timeline() + timeline_base FROM hotshelf.cache_hist
+    SELECT hotshelf.wal_timeline() + timeline_base FROM hotshelf.cache_hist WHERE one
 $$;
 
 -- The identifier of the database cluster, part of the history: a dump that is loaded elsewhere is another history though its uuid is the same.
@@ -94,14 +94,18 @@ $$;
 
 -- Seals a transaction. Keys are sorted, so that two transactions lock them in one order; a version is taken in the upsert, after the row is locked,
 -- so that versions of a key follow the order of its commits. Sequential scans are off because the plan is kept for the session, and one made while
--- the table is empty would read every other transaction's rows later.
+-- the table is empty would read every other transaction's rows later; compilation is off because where an index does not serve after all, the
+-- penalty for the scan would set it going, at a hundred milliseconds a transaction.
 CREATE FUNCTION hotshelf.seal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = hotshelf, pg_temp SET enable_seqscan = off AS $$
+    SET search_path = hotshelf, pg_temp SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     me xid8 := pg_current_xact_id();
-    timeline bigint := hotshelf.server_timeline();
+    timeline bigint;
 BEGIN
-    PERFORM hotshelf.commit_synchronously();
+    IF current_setting('synchronous_commit') IN ('off', 'local', 'remote_write') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    SELECT wal_timeline() + timeline_base INTO timeline FROM cache_hist WHERE one;
     WITH touched AS (
         DELETE FROM cache_touched WHERE xid = me RETURNING ns, key, deleted
     ), sealed AS (

@@ -1,6 +1,7 @@
 //! Which column feeds which field: guessed from the columns' names, or said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use hotshelf_model::FieldProblem;
 
@@ -71,54 +72,187 @@ impl Field {
         }
     }
 
-    /// Columns that feed the field when nobody says otherwise, the likeliest first; in lower case, letters and digits only.
-    fn guesses(self) -> &'static [&'static str] {
-        match self {
-            Field::Id => &[
-                "id", "sku", "productid", "objectid", "itemid", "productsku", "itemnumber", "productcode", "articlenumber",
-                "variantsku", "asin", "gtin", "ean", "upc", "handle", "slug", "code", "uuid",
-            ],
-            Field::Title => &[
-                "title", "name", "productname", "producttitle", "displayname", "itemname", "label",
-            ],
-            Field::Brand => &["brand", "brandname", "vendor", "manufacturer", "maker", "designer"],
-            Field::Category => &[
-                "categorypath", "categoryfullpath", "categories", "category", "categoryname", "productcategory",
-                "googleproductcategory", "producttype", "department", "type",
-            ],
-            Field::Description => &[
-                "description", "longdescription", "fulldescription", "productdescription", "body", "bodyhtml", "details",
-                "shortdescription", "summary",
-            ],
-            Field::Image => &[
-                "images", "image", "imageurls", "imageurl", "imagelink", "imagesrc", "featuredimage", "featuredimageurl",
-                "mainimage", "picture", "pictureurl", "photo", "img", "imgurl", "additionalimagelink", "thumbnail",
-                "thumbnailurl",
-            ],
-            Field::Price => &[
-                "price", "prices", "listprice", "regularprice", "retailprice", "unitprice", "variantprice", "priceamount",
-                "pricemin", "minprice", "pricefrom", "msrp",
-            ],
-            Field::SalePrice => &[
-                "saleprice", "specialprice", "discountprice", "discountedprice", "offerprice", "promoprice",
-            ],
-            Field::CompareAtPrice => &[
-                "compareatprice", "variantcompareatprice", "originalprice", "wasprice", "oldprice",
-            ],
-            Field::Currency => &["currency", "currencycode", "pricecurrency"],
-            Field::Stock => &[
-                "stock", "stockquantity", "quantity", "qty", "inventory", "inventoryquantity", "variantinventoryqty", "onhand",
-                "stocklevel", "availability", "instock", "instockany", "isinstock", "available",
-            ],
-            Field::Active => &["active", "isactive", "published", "ispublished", "enabled", "status"],
-        }
-    }
-
     /// Whether a name may end in a currency, as `price_usd` does.
     fn is_price(self) -> bool {
-        matches!(self, Field::Price | Field::SalePrice | Field::CompareAtPrice)
+        matches!(
+            self,
+            Field::Price | Field::SalePrice | Field::CompareAtPrice
+        )
     }
 }
+
+/// Columns that feed a field when nobody says otherwise, the likeliest first; in lower case, letters and digits only.
+const GUESSES: [(Field, &[&str]); 12] = [
+    (
+        Field::Id,
+        &[
+            "id",
+            "sku",
+            "productid",
+            "objectid",
+            "itemid",
+            "productsku",
+            "itemnumber",
+            "productcode",
+            "articlenumber",
+            "variantsku",
+            "asin",
+            "gtin",
+            "ean",
+            "upc",
+            "handle",
+            "slug",
+            "code",
+            "uuid",
+        ],
+    ),
+    (
+        Field::Title,
+        &[
+            "title",
+            "name",
+            "productname",
+            "producttitle",
+            "displayname",
+            "itemname",
+            "label",
+        ],
+    ),
+    (
+        Field::Brand,
+        &[
+            "brand",
+            "brandname",
+            "vendor",
+            "manufacturer",
+            "maker",
+            "designer",
+        ],
+    ),
+    (
+        Field::Category,
+        &[
+            "categorypath",
+            "categoryfullpath",
+            "categories",
+            "category",
+            "categoryname",
+            "productcategory",
+            "googleproductcategory",
+            "producttype",
+            "department",
+            "type",
+        ],
+    ),
+    (
+        Field::Description,
+        &[
+            "description",
+            "longdescription",
+            "fulldescription",
+            "productdescription",
+            "body",
+            "bodyhtml",
+            "details",
+            "shortdescription",
+            "summary",
+        ],
+    ),
+    (
+        Field::Image,
+        &[
+            "images",
+            "image",
+            "imageurls",
+            "imageurl",
+            "imagelink",
+            "imagesrc",
+            "featuredimage",
+            "featuredimageurl",
+            "mainimage",
+            "picture",
+            "pictureurl",
+            "photo",
+            "img",
+            "imgurl",
+            "additionalimagelink",
+            "thumbnail",
+            "thumbnailurl",
+        ],
+    ),
+    (
+        Field::Price,
+        &[
+            "price",
+            "prices",
+            "listprice",
+            "regularprice",
+            "retailprice",
+            "unitprice",
+            "variantprice",
+            "priceamount",
+            "pricemin",
+            "minprice",
+            "pricefrom",
+            "msrp",
+        ],
+    ),
+    (
+        Field::SalePrice,
+        &[
+            "saleprice",
+            "specialprice",
+            "discountprice",
+            "discountedprice",
+            "offerprice",
+            "promoprice",
+        ],
+    ),
+    (
+        Field::CompareAtPrice,
+        &[
+            "compareatprice",
+            "variantcompareatprice",
+            "originalprice",
+            "wasprice",
+            "oldprice",
+        ],
+    ),
+    (
+        Field::Currency,
+        &["currency", "currencycode", "pricecurrency"],
+    ),
+    (
+        Field::Stock,
+        &[
+            "stock",
+            "stockquantity",
+            "quantity",
+            "qty",
+            "inventory",
+            "inventoryquantity",
+            "variantinventoryqty",
+            "onhand",
+            "stocklevel",
+            "availability",
+            "instock",
+            "instockany",
+            "isinstock",
+            "available",
+        ],
+    ),
+    (
+        Field::Active,
+        &[
+            "active",
+            "isactive",
+            "published",
+            "ispublished",
+            "enabled",
+            "status",
+        ],
+    ),
+];
 
 /// Which columns feed which fields, as far as somebody said so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,7 +282,11 @@ impl Mapping {
             return Err(problem(reason));
         };
         let Some(field) = Field::ALL.into_iter().find(|field| field.as_str() == name) else {
-            let reason = format!("there is no field `{}`; the fields are {}", clip(name), names());
+            let reason = format!(
+                "there is no field `{}`; the fields are {}",
+                clip(name),
+                names()
+            );
             return Err(problem(reason));
         };
         let said = match (column, column.strip_prefix('@')) {
@@ -166,13 +304,18 @@ impl Mapping {
     }
 
     /// The columns that somebody named and that are not among these.
-    pub(crate) fn absent_columns<'a>(&'a self, columns: &'a [String]) -> impl Iterator<Item = (Field, &'a str)> {
-        self.said.iter().filter_map(move |(&field, said)| match said {
-            Said::Column(column) | Said::FileName(column) if !columns.contains(column) => {
-                Some((field, column.as_str()))
-            }
-            _ => None,
-        })
+    pub(crate) fn absent_columns<'a>(
+        &'a self,
+        columns: &'a [String],
+    ) -> impl Iterator<Item = (Field, &'a str)> {
+        self.said
+            .iter()
+            .filter_map(move |(&field, said)| match said {
+                Said::Column(column) | Said::FileName(column) if !columns.contains(column) => {
+                    Some((field, column.as_str()))
+                }
+                _ => None,
+            })
     }
 
     /// Whether somebody said what feeds this field.
@@ -188,12 +331,26 @@ impl Mapping {
                 Said::Column(said) if said == column => Some(field),
                 _ => None,
             }) {
-                picked.take(said, Pick { index, rank: 0, currency: suffix_currency(column).1 });
+                picked.take(
+                    said,
+                    Pick {
+                        index,
+                        rank: 0,
+                        currency: suffix_currency(column).1,
+                    },
+                );
             }
             if let Some((field, rank, currency)) = guess(column)
                 && !self.is_said(field)
             {
-                picked.take(field, Pick { index, rank, currency });
+                picked.take(
+                    field,
+                    Pick {
+                        index,
+                        rank,
+                        currency,
+                    },
+                );
             }
         }
         if let Some(Said::FileName(column)) = self.said.get(&Field::Id) {
@@ -254,7 +411,10 @@ impl Picked {
 
     /// Whether a field takes this cell.
     pub(crate) fn takes(&self, index: usize) -> bool {
-        self.fields.values().flatten().any(|pick| pick.index == index)
+        self.fields
+            .values()
+            .flatten()
+            .any(|pick| pick.index == index)
     }
 
     /// Gives a cell back, to become an attribute.
@@ -265,25 +425,33 @@ impl Picked {
 
 /// The field that a column's name suggests, how likely it is (0 is likeliest), and the currency that the name ends in.
 fn guess(column: &str) -> Option<(Field, usize, Option<String>)> {
-    let plain = letters(column);
-    let direct = Field::ALL.into_iter().find_map(|field| {
-        let rank = field.guesses().iter().position(|guess| *guess == plain)?;
-        Some((field, rank, None))
+    if let Some((field, rank)) = guess_letters(column) {
+        return Some((field, rank, None));
+    }
+    let (stem, currency) = suffix_currency(column);
+    let (field, rank) = guess_letters(stem)?;
+    let priced = currency.is_some() && field.is_price();
+    priced.then_some((field, rank, currency))
+}
+
+fn guess_letters(column: &str) -> Option<(Field, usize)> {
+    static FIELDS: LazyLock<HashMap<&str, (Field, usize)>> = LazyLock::new(|| {
+        let ranked = |(field, guesses): &(Field, &[&'static str])| {
+            let field = *field;
+            let ranked = guesses.iter().enumerate();
+            ranked
+                .map(move |(rank, &guess)| (guess, (field, rank)))
+                .collect::<Vec<_>>()
+        };
+        GUESSES.iter().flat_map(ranked).collect()
     });
-    direct.or_else(|| {
-        let (stem, currency) = suffix_currency(column);
-        let currency = currency?;
-        let stem = letters(stem);
-        let prices = Field::ALL.into_iter().filter(|field| field.is_price());
-        prices.into_iter().find_map(|field| {
-            let rank = field.guesses().iter().position(|guess| *guess == stem)?;
-            Some((field, rank, Some(currency.clone())))
-        })
-    })
+    FIELDS.get(letters(column).as_str()).copied()
 }
 
 fn letters(column: &str) -> String {
-    let letters = column.chars().filter(|letter| letter.is_ascii_alphanumeric());
+    let letters = column
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric());
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
@@ -306,6 +474,8 @@ fn suffix_currency(column: &str) -> (&str, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -324,8 +494,15 @@ mod tests {
             ("in_stock_any", Field::Stock),
             ("Variant Compare At Price", Field::CompareAtPrice),
         ] {
-            assert_eq!(guess(column).map(|(field, ..)| field), Some(field), "{column}");
+            assert_eq!(
+                guess(column).map(|(field, ..)| field),
+                Some(field),
+                "{column}"
+            );
         }
+        let guesses: usize = GUESSES.iter().map(|(_, guesses)| guesses.len()).sum();
+        let distinct: BTreeSet<_> = GUESSES.iter().flat_map(|(_, guesses)| *guesses).collect();
+        assert_eq!(guesses, distinct.len(), "no name suggests two fields");
         for column in ["price_max_usd", "popularity", "variant_count", "usd", ""] {
             assert_eq!(guess(column), None, "{column}");
         }
@@ -337,7 +514,10 @@ mod tests {
         assert_eq!(mapping.add("title=name"), Ok(()));
         for (text, reason) in [
             ("title=other", "mapped twice"),
-            ("nope=x", "there is no field `nope`; the fields are id, title"),
+            (
+                "nope=x",
+                "there is no field `nope`; the fields are id, title",
+            ),
             ("title", "FIELD=COLUMN"),
             ("brand=@image", "for the id only"),
         ] {

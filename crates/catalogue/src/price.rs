@@ -43,14 +43,18 @@ pub fn minor(text: &str, digits: u32) -> Result<i64, String> {
     }
     let allowed = |byte: u8| byte.is_ascii_digit() || byte == b',' || byte == b'.';
     if !text.bytes().all(allowed) {
-        return refuse("is not a plain number; write 12.34, and the currency in a column of its own or as `12.34 USD`");
+        return refuse(
+            "is not a plain number; write 12.34, and the currency in a column of its own or as `12.34 USD`",
+        );
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if whole.is_empty() || fraction.contains(['.', ',']) {
         return refuse("has digits missing or a second point; write 1,234.50");
     }
     let Some(whole) = ungrouped(whole) else {
-        return refuse("has a comma that does not part thousands; write 1,234.50, with a point before the cents");
+        return refuse(
+            "has a comma that does not part thousands; write 1,234.50, with a point before the cents",
+        );
     };
     let Some(fraction) = scaled(fraction, digits) else {
         return refuse(&format!("has more than {digits} digits after the point"));
@@ -88,7 +92,11 @@ fn scaled(fraction: &str, digits: u32) -> Option<i64> {
         return None;
     }
     let padded = format!("{fraction:0<digits$}");
-    if padded.is_empty() { Some(0) } else { padded.parse().ok() }
+    if padded.is_empty() {
+        Some(0)
+    } else {
+        padded.parse().ok()
+    }
 }
 
 #[cfg(test)]

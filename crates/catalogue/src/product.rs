@@ -1,7 +1,7 @@
 //! From a row to a product: every field read, bounded and checked.
 
-use hotshelf_model::product::{Price, Product};
 use hotshelf_model::Id;
+use hotshelf_model::product::{Price, Product};
 
 use crate::mapping::{Field, Mapping, Pick, Picked};
 use crate::price;
@@ -30,12 +30,20 @@ pub(crate) enum IdFrom {
 impl IdFrom {
     pub(crate) fn of(mapping: &Mapping, first: &Row) -> Self {
         let column = mapping.is_said(Field::Id) || mapping.pick(first).one(Field::Id).is_some();
-        if column { IdFrom::Column } else { IdFrom::ImageName }
+        if column {
+            IdFrom::Column
+        } else {
+            IdFrom::ImageName
+        }
     }
 }
 
 /// The product that a row describes.
-pub(crate) fn product(row: &Row, settings: &ReadSettings, id_from: IdFrom) -> Result<Product, RowProblem> {
+pub(crate) fn product(
+    row: &Row,
+    settings: &ReadSettings,
+    id_from: IdFrom,
+) -> Result<Product, RowProblem> {
     let mut picked = settings.mapping.pick(row);
     let reading = Reading { row, settings };
     let active = reading.active(&mut picked)?;
@@ -43,7 +51,12 @@ pub(crate) fn product(row: &Row, settings: &ReadSettings, id_from: IdFrom) -> Re
     let picked = &picked;
     let title = reading
         .text(picked, Field::Title, TITLE_BYTES_MAX)?
-        .ok_or_else(|| reading.problem(Field::Title, "is missing; name its column with `title=COLUMN`"))?;
+        .ok_or_else(|| {
+            reading.problem(
+                Field::Title,
+                "is missing; name its column with `title=COLUMN`",
+            )
+        })?;
     Ok(Product {
         id: reading.id(picked, id_from)?,
         title,
@@ -78,7 +91,10 @@ impl Reading<'_> {
     fn bounded(&self, field: &str, text: String, bytes_max: usize) -> Result<String, RowProblem> {
         let problem = |reason: String| Err(RowProblem::new(self.row.line, field, reason));
         if text.len() > bytes_max {
-            return problem(format!("has {} bytes; at most {bytes_max} are taken", text.len()));
+            return problem(format!(
+                "has {} bytes; at most {bytes_max} are taken",
+                text.len()
+            ));
         }
         if text.contains('\0') {
             return problem("holds a NUL character, which no database takes".to_owned());
@@ -86,7 +102,12 @@ impl Reading<'_> {
         Ok(text)
     }
 
-    fn text(&self, picked: &Picked, field: Field, bytes_max: usize) -> Result<Option<String>, RowProblem> {
+    fn text(
+        &self,
+        picked: &Picked,
+        field: Field,
+        bytes_max: usize,
+    ) -> Result<Option<String>, RowProblem> {
         let text = self.cell(picked, field).map(Cell::joined);
         text.map(|text| self.bounded(field.as_str(), text, bytes_max))
             .transpose()
@@ -110,7 +131,9 @@ impl Reading<'_> {
         if id.is_empty() {
             let reason = match from {
                 IdFrom::Column => "is missing",
-                IdFrom::ImageName => "is missing: the file has no column of ids; name one with `id=COLUMN`",
+                IdFrom::ImageName => {
+                    "is missing: the file has no column of ids; name one with `id=COLUMN`"
+                }
             };
             return Err(self.problem(Field::Id, reason));
         }
@@ -151,7 +174,10 @@ impl Reading<'_> {
             }
         }
         if images.len() > IMAGES_MAX {
-            let reason = format!("has {} addresses; at most {IMAGES_MAX} are taken", images.len());
+            let reason = format!(
+                "has {} addresses; at most {IMAGES_MAX} are taken",
+                images.len()
+            );
             return Err(self.problem(Field::Image, reason));
         }
         Ok(images)
@@ -170,7 +196,10 @@ impl Reading<'_> {
             }
         }
         if attributes.len() > ATTRIBUTES_MAX {
-            let reason = format!("has {} more columns; at most {ATTRIBUTES_MAX} become attributes", attributes.len());
+            let reason = format!(
+                "has {} more columns; at most {ATTRIBUTES_MAX} become attributes",
+                attributes.len()
+            );
             return Err(RowProblem::new(self.row.line, "row", reason));
         }
         Ok(attributes)
@@ -210,8 +239,13 @@ impl Reading<'_> {
     /// The amounts of a field with their currencies. The name of the column tells the currency best, then the text beside the amount,
     /// then a column of currencies, then the settings.
     fn amounts(&self, picked: &Picked, field: Field) -> Result<Vec<(i64, String)>, RowProblem> {
-        let column = self.cell(picked, Field::Currency).map(|cell| cell.joined().to_ascii_uppercase());
-        if let Some(currency) = column.as_deref().filter(|currency| !price::is_currency(currency)) {
+        let column = self
+            .cell(picked, Field::Currency)
+            .map(|cell| cell.joined().to_ascii_uppercase());
+        if let Some(currency) = column
+            .as_deref()
+            .filter(|currency| !price::is_currency(currency))
+        {
             let reason = format!("`{}` is not a currency's code such as EUR", clip(currency));
             return Err(self.problem(Field::Currency, reason));
         }
@@ -232,7 +266,10 @@ impl Reading<'_> {
         match stock(&text, self.settings.stock_assumed) {
             Some(stock) => Ok(stock),
             None if self.settings.mapping.is_said(Field::Stock) => {
-                let reason = format!("`{}` is neither a whole number nor true, false, in stock or out of stock", clip(&text));
+                let reason = format!(
+                    "`{}` is neither a whole number nor true, false, in stock or out of stock",
+                    clip(&text)
+                );
                 Err(self.problem(Field::Stock, reason))
             }
             None => {
@@ -249,7 +286,10 @@ impl Reading<'_> {
         match truth(&text) {
             Some(active) => Ok(active),
             None if self.settings.mapping.is_said(Field::Active) => {
-                let reason = format!("`{}` is neither true nor false, active nor draft", clip(&text));
+                let reason = format!(
+                    "`{}` is neither true nor false, active nor draft",
+                    clip(&text)
+                );
                 Err(self.problem(Field::Active, reason))
             }
             None => {
@@ -263,7 +303,8 @@ impl Reading<'_> {
 fn truth(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "1" | "active" | "published" | "enabled" => Some(true),
-        "false" | "no" | "n" | "0" | "inactive" | "draft" | "archived" | "unpublished" | "disabled" => Some(false),
+        "false" | "no" | "n" | "0" | "inactive" | "draft" | "archived" | "unpublished"
+        | "disabled" => Some(false),
         _ => None,
     }
 }
@@ -271,7 +312,11 @@ fn truth(text: &str) -> Option<bool> {
 /// Pieces on hand. Where a file only says that there are some, it is as many as are assumed.
 fn stock(text: &str, assumed: i64) -> Option<i64> {
     let whole = text.split_once('.').map_or(text, |(whole, fraction)| {
-        if fraction.bytes().all(|byte| byte == b'0') { whole } else { text }
+        if fraction.bytes().all(|byte| byte == b'0') {
+            whole
+        } else {
+            text
+        }
     });
     if let Ok(count) = whole.parse() {
         return Some(count);
@@ -286,19 +331,27 @@ fn stock(text: &str, assumed: i64) -> Option<i64> {
 
 /// `Clothing > Tops`, `Clothing | Tops` and `Clothing / Tops` as a path; a `/` without blanks belongs to a name.
 fn split_path(text: &str) -> Vec<String> {
-    let mark = [">", "|", " / "].into_iter().find(|mark| text.contains(mark));
+    let mark = [">", "|", " / "]
+        .into_iter()
+        .find(|mark| text.contains(mark));
     let names: Vec<&str> = match mark {
         Some(mark) => text.split(mark).collect(),
         None => vec![text],
     };
-    names.into_iter().map(|name| name.trim().to_owned()).collect()
+    names
+        .into_iter()
+        .map(|name| name.trim().to_owned())
+        .collect()
 }
 
 /// Addresses with `|`, blanks or commas and blanks between them.
 fn split_addresses(text: &str) -> Vec<String> {
     let parts = text.split(|letter: char| letter == '|' || letter.is_whitespace());
     let parts = parts.map(|part| part.trim_end_matches([',', ';']));
-    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The file name at the end of an address, without its ending; of `4984700_sb.jpg`, where at least four digits lead, only these.

@@ -93,7 +93,10 @@ pub fn read(input: impl Read + Send + 'static, settings: ReadSettings) -> io::Re
     let is_gzip = magic == [0x1f, 0x8b];
     let whole = Cursor::new(magic).chain(counted);
     let input: Box<dyn Read + Send> = if is_gzip {
-        Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 * 1024, whole)))
+        Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(
+            64 * 1024,
+            whole,
+        )))
     } else {
         Box::new(whole)
     };
@@ -119,7 +122,10 @@ pub fn read(input: impl Read + Send + 'static, settings: ReadSettings) -> io::Re
 /// An array begins with `[`, an object with `{`; what begins otherwise is CSV.
 fn guess(input: &mut Input) -> Format {
     input.skip_mark();
-    let first = input.buffered().iter().find(|byte| !byte.is_ascii_whitespace());
+    let first = input
+        .buffered()
+        .iter()
+        .find(|byte| !byte.is_ascii_whitespace());
     match first {
         Some(b'[') => Format::JsonArray,
         Some(b'{') => Format::JsonLines,
@@ -137,7 +143,8 @@ impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         // Relaxed: a display reads it, nothing is decided by it.
-        self.bytes.fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+        self.bytes
+            .fetch_add(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
         Ok(count)
     }
 }
@@ -207,16 +214,22 @@ impl Rows {
 
     fn begin(&mut self, first: &Row) -> Result<IdFrom, RowProblem> {
         let mapping = &self.settings.mapping;
-        if let Some(columns) = self.source.columns() {
-            if let Some((field, absent)) = mapping.absent_columns(columns).next() {
-                let reason = format!("there is no column `{}`; the columns are {}", clip(absent), columns.join(", "));
-                self.ended = true;
-                return Err(RowProblem::new(1, field.as_str(), reason));
-            }
+        if let Some(columns) = self.source.columns()
+            && let Some((field, absent)) = mapping.absent_columns(columns).next()
+        {
+            let reason = format!(
+                "there is no column `{}`; the columns are {}",
+                clip(absent),
+                columns.join(", ")
+            );
+            self.ended = true;
+            return Err(RowProblem::new(1, field.as_str(), reason));
         }
         // A CSV's first row may have empty cells, which are left out of it; its header has them all.
         let header = self.source.columns().map(|columns| {
-            let texts = columns.iter().map(|column| (column.as_str(), "x".to_owned()));
+            let texts = columns
+                .iter()
+                .map(|column| (column.as_str(), "x".to_owned()));
             Row::from_texts(1, texts)
         });
         let shape = header.as_ref().unwrap_or(first);
@@ -225,7 +238,12 @@ impl Rows {
         let mut fed = Vec::new();
         for field in Field::ALL {
             for pick in picked.all(field) {
-                fed.extend(shape.cells.get(pick.index).map(|(name, _)| (field, name.clone())));
+                fed.extend(
+                    shape
+                        .cells
+                        .get(pick.index)
+                        .map(|(name, _)| (field, name.clone())),
+                );
             }
         }
         if id_from == IdFrom::ImageName {
@@ -243,7 +261,10 @@ impl Rows {
         let product = product(row, &self.settings, id_from)?;
         let hash = xxh3_64(product.id.as_bytes());
         if let Some(line) = self.lines_by_id.get(&hash) {
-            let reason = format!("`{}` was given before, on line {line}; the first one is kept", clip(&product.id));
+            let reason = format!(
+                "`{}` was given before, on line {line}; the first one is kept",
+                clip(&product.id)
+            );
             return Err(RowProblem::new(row.line, Field::Id.as_str(), reason));
         }
         if self.lines_by_id.len() < IDS_REMEMBERED_MAX {

@@ -55,11 +55,6 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn get(&self, column: &str) -> Option<&Cell> {
-        let found = self.cells.iter().find(|(name, _)| name == column);
-        found.map(|(_, cell)| cell)
-    }
-
     /// A row of text columns.
     pub(crate) fn from_texts<'a>(
         line: u64,
@@ -87,7 +82,12 @@ impl Row {
         Ok(row)
     }
 
-    fn add_members(&mut self, above: &str, members: Members<'_>, depth: usize) -> Result<(), String> {
+    fn add_members(
+        &mut self,
+        above: &str,
+        members: Members<'_>,
+        depth: usize,
+    ) -> Result<(), String> {
         for (name, value) in members.0 {
             let name = format!("{above}{name}");
             self.add(name, value.get(), depth)?;
@@ -151,7 +151,9 @@ fn item_text(value: &str) -> Option<String> {
     }
     let members: Members<'_> = serde_json::from_str(value).ok()?;
     let named = |wanted: &str| members.0.iter().find(|(name, _)| name == wanted);
-    let (_, value) = ["src", "url", "name", "title", "value"].into_iter().find_map(named)?;
+    let (_, value) = ["src", "url", "name", "title", "value"]
+        .into_iter()
+        .find_map(named)?;
     scalar(value.get())
 }
 
@@ -207,7 +209,14 @@ mod tests {
             .collect();
         assert_eq!(
             shown,
-            ["id=7", "price=49.90", "on=true", "tags=a, 2", "images=https://x", "stock.berlin.count=3"]
+            [
+                "id=7",
+                "price=49.90",
+                "on=true",
+                "tags=a, 2",
+                "images=https://x",
+                "stock.berlin.count=3"
+            ]
         );
         assert_eq!(row.line, 3);
     }
@@ -218,6 +227,9 @@ mod tests {
             let problem = Row::from_json(9, text.as_bytes()).unwrap_err();
             assert_eq!((problem.line, &*problem.field), (9, "row"), "{text}");
         }
-        assert_eq!(Row::from_json(1, b"{\"a\": \"\xff\"}").unwrap_err().reason, "is not UTF-8");
+        assert_eq!(
+            Row::from_json(1, b"{\"a\": \"\xff\"}").unwrap_err().reason,
+            "is not UTF-8"
+        );
     }
 }

@@ -7,7 +7,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 /// A multi-level cache for hot product-detail reads.
 #[derive(Debug, Parser)]
 #[command(name = "hotshelf", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`).")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`)."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -27,7 +29,9 @@ pub(crate) struct SourceArgs {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as l1.bytes_max=1073741824")?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, such as l1.bytes_max=1073741824")?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -82,8 +86,11 @@ pub(crate) struct ImportArgs {
     /// CSV with a header, a JSON array, or JSON lines; plain or gzip. `-` is standard input.
     pub(crate) file: PathBuf,
     /// Takes a field of a product from a column of the file, such as title=name; repeatable.
-    #[arg(long = "map", value_name = "FIELD=COLUMN", value_parser = key_value)]
-    pub(crate) map: Vec<(String, String)>,
+    #[arg(long = "map", value_name = "FIELD=COLUMN")]
+    pub(crate) map: Vec<String>,
+    /// The currency of prices that do not say theirs (ISO 4217).
+    #[arg(long, default_value = "USD")]
+    pub(crate) currency: String,
     /// Bad rows that are skipped; one more ends the import.
     #[arg(long, default_value_t = 100, value_name = "ROWS")]
     pub(crate) bad_rows_max: u64,

@@ -13,7 +13,11 @@ pub(crate) fn load(sources: &SourceArgs) -> anyhow::Result<Config> {
 }
 
 fn load_with_provenance(sources: &SourceArgs) -> anyhow::Result<(Config, Provenance)> {
-    let sources = Sources { file: sources.config.clone(), env: environment(), flags: sources.set.clone() };
+    let sources = Sources {
+        file: sources.config.clone(),
+        env: environment(),
+        flags: sources.set.clone(),
+    };
     Config::load(&sources).map_err(|problems| anyhow!("{problems}"))
 }
 

@@ -14,22 +14,40 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const NOT_FOUND: u8 = 4;
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting")?;
     runtime.block_on(get(args))
 }
 
 async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
     // The client wants a TLS provider even for a plain URL.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let client = reqwest::Client::builder().timeout(TIMEOUT).build().context("preparing the request")?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    let client = reqwest::Client::builder()
+        .timeout(TIMEOUT)
+        .build()
+        .context("preparing the request")?;
     let id = utf8_percent_encode(&args.id, NON_ALPHANUMERIC);
-    let mut url = format!("{}/v1/{}/{id}", args.node.trim_end_matches('/'), args.namespace);
+    let mut url = format!(
+        "{}/v1/{}/{id}",
+        args.node.trim_end_matches('/'),
+        args.namespace
+    );
     for (at, (name, value)) in args.variant.iter().enumerate() {
         url.push(if at == 0 { '?' } else { '&' });
-        url.push_str(&format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        url.push_str(&format!(
+            "{name}={}",
+            utf8_percent_encode(value, NON_ALPHANUMERIC)
+        ));
     }
     let answer = client.get(&url).send().await.with_context(|| {
-        format!("asking the node at {} (is it running? `hotshelf serve` starts one)", args.node)
+        format!(
+            "asking the node at {} (is it running? `hotshelf serve` starts one)",
+            args.node
+        )
     })?;
     let status = answer.status();
     if args.headers {
@@ -41,7 +59,9 @@ async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
     let body = answer.bytes().await.context("reading the answer")?;
     if status == StatusCode::OK {
         let mut out = std::io::stdout().lock();
-        out.write_all(&body).and_then(|()| out.write_all(b"\n")).context("writing the document")?;
+        out.write_all(&body)
+            .and_then(|()| out.write_all(b"\n"))
+            .context("writing the document")?;
         return Ok(ExitCode::SUCCESS);
     }
     if status == StatusCode::NOT_FOUND {
@@ -54,8 +74,18 @@ async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
 /// What a problem body says, as one line.
 fn said(body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("no details").to_owned();
+    let detail = problem["detail"]
+        .as_str()
+        .or(problem["title"].as_str())
+        .unwrap_or("no details")
+        .to_owned();
     let errors = problem["errors"].as_array().into_iter().flatten();
-    let errors = errors.filter_map(|error| Some(format!("; {}: {}", error["field"].as_str()?, error["reason"].as_str()?)));
+    let errors = errors.filter_map(|error| {
+        Some(format!(
+            "; {}: {}",
+            error["field"].as_str()?,
+            error["reason"].as_str()?
+        ))
+    });
     detail + &errors.collect::<String>()
 }

@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod get;
 mod import;
+mod progress;
 mod reference;
 mod serve;
 

@@ -26,8 +26,17 @@ fn metrics_markdown() -> String {
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
         };
-        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
-        text.push_str(&format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(" "), metric.help));
+        let labels: Vec<String> = metric
+            .labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        text.push_str(&format!(
+            "| `{}` | {kind} | {} | {} |\n",
+            metric.name,
+            labels.join(" "),
+            metric.help
+        ));
     }
     text
 }

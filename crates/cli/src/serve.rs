@@ -1,6 +1,5 @@
 //! `hotshelf serve`: a node until it is told to stop.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,12 +7,12 @@ use hotshelf_config::Config;
 use hotshelf_model::{Id, Product};
 use hotshelf_node::{Addresses, Node, open_database, prepare};
 use hotshelf_origin_sql::{SqlOrigin, UPSERT_BATCH_MAX};
-use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ServeArgs, SourceArgs};
 use crate::config::load;
+use crate::progress;
 
 /// The generated catalogue is the same everywhere.
 const SEED: u64 = 7400;
@@ -24,9 +23,16 @@ pub(crate) fn run(args: &ServeArgs, sources: &SourceArgs) -> anyhow::Result<Exit
     for note in config.notes() {
         tracing::info!("{note}");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
     runtime.block_on(async {
-        let example = if args.embedded { fill(&config, args.products).await? } else { None };
+        let example = if args.embedded {
+            fill(&config, args.products).await?
+        } else {
+            None
+        };
         let mut stop = Stop::listen()?;
         let node = Node::start(&config, &process).await?;
         announce(node.addresses(), example.as_ref());
@@ -47,7 +53,10 @@ struct Stop {
 impl Stop {
     fn listen() -> anyhow::Result<Self> {
         let on = |kind| signal(kind).context("listening for signals");
-        Ok(Stop { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+        Ok(Stop {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+        })
     }
 
     async fn once(&mut self) {
@@ -77,50 +86,61 @@ fn announce(addresses: &Addresses, example: Option<&Id>) {
         println!("reads   {unix}");
     }
     let Some(id) = example else { return };
-    let id = utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC).to_string().replace("%2D", "-");
+    let id = utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2D", "-");
     println!();
-    println!("try     curl -i http://{}/v1/products/{id}", addresses.public);
-    println!("        curl -s 'http://{}/v1/products?ids={id},no-such-id'", addresses.public);
-    println!("        curl -s http://{}/metrics | grep hotshelf_reads_total", addresses.admin);
+    println!(
+        "try     curl -i http://{}/v1/products/{id}",
+        addresses.public
+    );
+    println!(
+        "        curl -s 'http://{}/v1/products?ids={id},no-such-id'",
+        addresses.public
+    );
+    println!(
+        "        curl -s http://{}/metrics | grep hotshelf_reads_total",
+        addresses.admin
+    );
 }
 
 /// Fills an empty database with the generated catalogue; gives an id that exists.
 async fn fill(config: &Config, count: u32) -> anyhow::Result<Option<Id>> {
     let database = open_database(config)?;
-    database.migrate().await.context("bringing the database's tables up to date")?;
-    if database.count_products().await.context("counting products")? == 0 {
+    database
+        .migrate()
+        .await
+        .context("bringing the database's tables up to date")?;
+    if database
+        .count_products()
+        .await
+        .context("counting products")?
+        == 0
+    {
         generate(&database, count).await?;
     }
     database.any_id().await.context("looking for a product")
 }
 
 async fn generate(database: &SqlOrigin, count: u32) -> anyhow::Result<()> {
-    let bar = progress(u64::from(count));
-    bar.set_message("generating the catalogue");
+    let bar = progress::items(u64::from(count), "generating the catalogue");
     let mut batch: Vec<Product> = Vec::with_capacity(UPSERT_BATCH_MAX);
-    for product in hotshelf_catalogue::generate(count as usize, SEED) {
+    for product in hotshelf_catalogue::generate(u64::from(count), SEED) {
         batch.push(product);
         if batch.len() == UPSERT_BATCH_MAX {
-            database.upsert_products(&batch).await.context("writing products")?;
+            database
+                .upsert_products(&batch)
+                .await
+                .context("writing products")?;
             bar.inc(batch.len() as u64);
             batch.clear();
         }
     }
-    database.upsert_products(&batch).await.context("writing products")?;
+    database
+        .upsert_products(&batch)
+        .await
+        .context("writing products")?;
     bar.finish_and_clear();
     eprintln!("generated a catalogue of {count} products");
     Ok(())
-}
-
-/// A bar on a terminal, nothing elsewhere.
-pub(crate) fn progress(length: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} {per_sec} {eta}");
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -31,7 +31,7 @@ const TABLE: [(&str, Allowed); 16] = {
                 "engine",
                 "coherence",
                 "telemetry",
-                "origin-sql",
+                "origin-",
                 "tier-",
             ]),
         ),

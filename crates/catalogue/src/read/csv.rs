@@ -46,10 +46,10 @@ impl CsvRows {
     }
 
     pub(super) fn next_row(&mut self) -> Option<Result<Row, RowProblem>> {
-        if self.header.is_none() {
-            if let Err(problem) = self.read_header() {
-                return Some(Err(problem));
-            }
+        if self.header.is_none()
+            && let Err(problem) = self.read_header()
+        {
+            return Some(Err(problem));
         }
         let line = match self.record()? {
             Ok(line) => line,
@@ -61,12 +61,23 @@ impl CsvRows {
     fn read_header(&mut self) -> Result<(), RowProblem> {
         let problem = |line, reason: &str| RowProblem::new(line, "file", reason);
         let line = match self.record() {
-            None => return Err(problem(1, "is empty; a CSV file begins with the names of its columns")),
-            Some(Err(bad)) => return Err(problem(bad.line, &format!("has no readable header: {}", bad.reason))),
+            None => {
+                return Err(problem(
+                    1,
+                    "is empty; a CSV file begins with the names of its columns",
+                ));
+            }
+            Some(Err(bad)) => {
+                return Err(problem(
+                    bad.line,
+                    &format!("has no readable header: {}", bad.reason),
+                ));
+            }
             Some(Ok(line)) => line,
         };
         let names = self.fields().map(|field| {
-            let name = std::str::from_utf8(field).map_err(|_| problem(line, "has a header that is not UTF-8"));
+            let name = std::str::from_utf8(field)
+                .map_err(|_| problem(line, "has a header that is not UTF-8"));
             name.map(|name| name.trim().to_owned())
         });
         self.header = Some(names.collect::<Result<_, _>>()?);
@@ -87,7 +98,11 @@ impl CsvRows {
         let mut texts = Vec::with_capacity(header.len());
         for (name, field) in header.iter().zip(self.fields()) {
             let Ok(text) = std::str::from_utf8(field) else {
-                return Err(RowProblem::new(line, clip(name), "is not UTF-8; save the file as UTF-8"));
+                return Err(RowProblem::new(
+                    line,
+                    clip(name),
+                    "is not UTF-8; save the file as UTF-8",
+                ));
             };
             texts.push((name.as_str(), text.to_owned()));
         }
@@ -96,7 +111,9 @@ impl CsvRows {
 
     fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.row.bytes[start..end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| &self.row.bytes[start..end])
     }
 
     /// Reads one record into `row` and `ends`; gives the line on which it begins. Empty lines are passed over.
@@ -105,13 +122,8 @@ impl CsvRows {
             self.row.clear();
             self.ends.clear();
             let line = self.input.line();
-            let quote = self.scan();
-            if let Some(failure) = self.input.failure() {
-                return Some(Err(failure));
-            }
-            if let Some(opened) = quote {
-                let reason = format!("a quote opened on line {opened} is never closed, so the rest of the file belongs to it");
-                return Some(Err(RowProblem::new(line, "row", reason)));
+            if let Err(problem) = self.scan(line) {
+                return Some(Err(problem));
             }
             if let Some(problem) = self.row.overflow(line) {
                 return Some(Err(problem));
@@ -128,8 +140,8 @@ impl CsvRows {
         }
     }
 
-    /// Takes the bytes of one record. Gives the line of a quote that the file's end left open.
-    fn scan(&mut self) -> Option<u64> {
+    /// Takes the bytes of one record, which begins on that line.
+    fn scan(&mut self, line: u64) -> Result<(), RowProblem> {
         let mut state = State::FieldStart;
         let mut opened = self.input.line();
         while let Some(byte) = self.input.next() {
@@ -145,14 +157,14 @@ impl CsvRows {
                 }
                 (_, b'\n') => {
                     self.end_field();
-                    return None;
+                    return Ok(());
                 }
                 (_, b'\r') => {
                     if self.input.peek() == Some(b'\n') {
                         self.input.next();
                     }
                     self.end_field();
-                    return None;
+                    return Ok(());
                 }
                 (_, byte) if byte == self.delimiter => {
                     self.end_field();
@@ -169,7 +181,16 @@ impl CsvRows {
             };
         }
         self.end_field();
-        (state == State::Quoted).then_some(opened)
+        if let Some(failure) = self.input.failure() {
+            return Err(failure);
+        }
+        if state == State::Quoted {
+            let reason = format!(
+                "a quote opened on line {opened} is never closed, so the rest of the file belongs to it"
+            );
+            return Err(RowProblem::new(line, "row", reason));
+        }
+        Ok(())
     }
 
     fn end_field(&mut self) {
@@ -198,5 +219,8 @@ fn guess_delimiter(start: &[u8]) -> u8 {
     }
     let most = counts.iter().copied().max().unwrap_or_default();
     let first = counts.iter().position(|&count| count == most);
-    first.and_then(|index| candidates.get(index)).copied().unwrap_or(b',')
+    first
+        .and_then(|index| candidates.get(index))
+        .copied()
+        .unwrap_or(b',')
 }

@@ -20,7 +20,9 @@ pub(super) struct Input {
 
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input").field("line", &self.line).finish_non_exhaustive()
+        f.debug_struct("Input")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,14 +50,13 @@ impl Input {
         &self.buffer[self.start..self.end]
     }
 
+    /// Fills the whole buffer, so that the first one shows enough of the file to guess from.
     fn refill(&mut self) {
         (self.start, self.end) = (0, 0);
-        while self.failure.is_none() {
-            match self.reader.read(&mut self.buffer) {
-                Ok(count) => {
-                    self.end = count;
-                    return;
-                }
+        while self.failure.is_none() && self.end < self.buffer.len() {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => return,
+                Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.failure = Some(error),
             }
@@ -76,7 +77,9 @@ impl Input {
     pub(super) fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.start += 1;
-        self.line += u64::from(byte == b'\n');
+        // A line ends in LF, CR LF, or CR alone.
+        let ends = byte == b'\n' || (byte == b'\r' && self.peek() != Some(b'\n'));
+        self.line += u64::from(ends);
         Some(byte)
     }
 
@@ -88,12 +91,13 @@ impl Input {
         self.peek()
     }
 
-    /// Why the bytes ended, if it was not the end of the file. Said once.
+    /// Why the bytes ended, if it was not the end of the file; to be asked when [`Input::next`] gave nothing. Said once.
     pub(super) fn failure(&mut self) -> Option<RowProblem> {
         let error = self.failure.take()?;
         let reason = match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                "ends in the middle of its gzip data; the rows before this line are whole".to_owned()
+                "ends in the middle of its gzip data; the rows before this line are whole"
+                    .to_owned()
             }
             _ => format!("cannot be read further: {error}"),
         };
@@ -140,7 +144,10 @@ impl Bounded {
         if self.seen <= self.bytes_max {
             return None;
         }
-        let reason = format!("has {} bytes; at most {} are taken", self.seen, self.bytes_max);
+        let reason = format!(
+            "has {} bytes; at most {} are taken",
+            self.seen, self.bytes_max
+        );
         Some(RowProblem::new(line, "row", reason))
     }
 }

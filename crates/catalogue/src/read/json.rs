@@ -23,14 +23,15 @@ impl JsonLines {
         self.row.clear();
         self.input.skip_blanks();
         let line = self.input.line();
-        while let Some(byte) = self.input.next() {
-            if byte == b'\n' {
-                break;
+        loop {
+            match self.input.next() {
+                Some(b'\n') => break,
+                Some(byte) => self.row.push(byte),
+                None => match self.input.failure() {
+                    Some(failure) => return Some(Err(failure)),
+                    None => break,
+                },
             }
-            self.row.push(byte);
-        }
-        if let Some(failure) = self.input.failure() {
-            return Some(Err(failure));
         }
         if self.row.is_empty() {
             return None;
@@ -82,7 +83,9 @@ impl JsonArray {
 
     pub(super) fn next_row(&mut self) -> Option<Result<Row, RowProblem>> {
         let next = self.input.skip_blanks();
-        if let Some(failure) = self.input.failure() {
+        if next.is_none()
+            && let Some(failure) = self.input.failure()
+        {
             self.place = Place::End;
             return Some(Err(failure));
         }
@@ -98,7 +101,9 @@ impl JsonArray {
                 self.place = Place::End;
                 self.next_row()
             }
-            (Place::First | Place::Row, None) => Some(self.end("ends inside the array: the `]` is missing")),
+            (Place::First | Place::Row, None) => {
+                Some(self.end("ends inside the array: the `]` is missing"))
+            }
             (Place::First | Place::Row, Some(_)) => Some(self.row()),
             (Place::End, None) => None,
             (Place::End, Some(_)) => {
@@ -116,18 +121,15 @@ impl JsonArray {
 
     fn row(&mut self) -> Result<Row, RowProblem> {
         let line = self.input.line();
-        let end = self.cut();
-        if let Some(failure) = self.input.failure() {
-            self.place = Place::End;
-            return Err(failure);
-        }
-        self.place = match end {
-            RowEnd::Comma => Place::Row,
-            RowEnd::Bracket | RowEnd::File => Place::End,
-        };
-        if end == RowEnd::File {
-            let reason = "ends in the middle of the row that begins on this line";
-            return Err(RowProblem::new(line, "file", reason));
+        match self.cut() {
+            RowEnd::Comma => self.place = Place::Row,
+            RowEnd::Bracket => self.place = Place::End,
+            RowEnd::File => {
+                self.place = Place::End;
+                let reason = "ends in the middle of the row that begins on this line";
+                let cut = || RowProblem::new(line, "file", reason);
+                return Err(self.input.failure().unwrap_or_else(cut));
+            }
         }
         match self.row.overflow(line) {
             Some(problem) => Err(problem),

@@ -1,3 +1,5 @@
+//! Placeholders are found where they are meant, and nowhere else.
+
 use hotshelf_model::Dimension;
 use proptest::prelude::*;
 

@@ -337,7 +337,7 @@ async fn migrating_again_changes_nothing() {
         shop.upsert(&[product("a", "A")]).await;
         let before = shop.settle().await;
         shop.origin.migrate().await.unwrap();
-        shop.another(SqlSettings::default())
+        shop.another(&SqlSettings::default())
             .migrate()
             .await
             .unwrap();

@@ -49,7 +49,7 @@ async fn contended_keys_are_logged_exactly_once_at_dense_positions() {
         .await;
     }
     let nodes: Vec<_> = (0..SEQUENCERS)
-        .map(|_| shop.another(SqlSettings::default()))
+        .map(|_| shop.another(&SqlSettings::default()))
         .collect();
     let done = AtomicBool::new(false);
     let mut versions_seen: Vec<i64> = Vec::new();

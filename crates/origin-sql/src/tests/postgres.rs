@@ -105,7 +105,7 @@ async fn a_copied_database_proves_nothing_until_its_history_is_renewed() {
 async fn without_a_statement_cache_each_statement_is_a_transaction() {
     let shop = shop(Dialect::Postgres, "uncached", Vec::new()).await;
     shop.upsert(&[product("a", "A")]).await;
-    let origin = shop.another(SqlSettings {
+    let origin = shop.another(&SqlSettings {
         statement_cache: 0,
         ..SqlSettings::default()
     });

@@ -130,10 +130,10 @@ fn reconnect(url: &str, origin: SqlOrigin) -> SqlOrigin {
 
 impl Shop {
     /// Another node on the same database.
-    pub(super) fn another(&self, settings: SqlSettings) -> SqlOrigin {
+    pub(super) fn another(&self, settings: &SqlSettings) -> SqlOrigin {
         let settings = SqlSettings {
             url: self.url.clone(),
-            ..settings
+            ..settings.clone()
         };
         let query = NamespaceQuery::products(products(), self.dialect, currencies());
         SqlOrigin::connect_lazy(&settings, vec![query]).unwrap()

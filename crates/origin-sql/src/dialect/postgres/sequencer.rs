@@ -28,7 +28,7 @@ const LIMIT_MAX: u32 = 51_200;
 const LIMIT_MIN: u32 = 512;
 
 /// How many records one statement sequences. One that its timeout ends has done nothing, and would do nothing for ever on a
-/// server that is slow enough; so the next one takes a quarter, and each that succeeds lets its successor take twice as many.
+/// server that is slow enough; so the next one takes a quarter, and each that is full lets its successor take twice as many.
 #[derive(Debug)]
 pub(super) struct BatchLimit(AtomicU32);
 
@@ -46,8 +46,10 @@ impl BatchLimit {
 
     fn learn(&self, used: u32, progress: Progress) {
         let next = match progress {
-            Progress::Done => used.saturating_mul(2).min(LIMIT_MAX),
-            Progress::Conflict => used,
+            Progress::Done { records } if records >= u64::from(used) => {
+                used.saturating_mul(2).min(LIMIT_MAX)
+            }
+            Progress::Done { .. } | Progress::Conflict => used,
             Progress::TooSlow => (used / 4).max(LIMIT_MIN),
         };
         self.0.store(next, Ordering::Relaxed);
@@ -139,8 +141,9 @@ impl Postgres {
             .iter()
             .filter_map(|row| row.try_get::<i32, _>("records").ok());
         let records: i64 = records.map(i64::from).sum();
-        self.sequenced.increment(unsigned(records));
-        Ok(Progress::Done)
+        let records = unsigned(records);
+        self.sequenced.increment(records);
+        Ok(Progress::Done { records })
     }
 
     async fn run_once(&self, script: SqlStr) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -154,7 +157,10 @@ impl Postgres {
 /// What became of a script of the sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    Done,
+    Done {
+        /// Records that got a position.
+        records: u64,
+    },
     /// Another node took the position first.
     Conflict,
     /// The statement's own timeout ended it.
@@ -185,14 +191,14 @@ mod tests {
             Progress::TooSlow,
             Progress::TooSlow,
             Progress::Conflict,
-            Progress::Done,
+            Progress::Done { records: 511 },
         ] {
             taken.push(limit.now());
             limit.learn(limit.now(), progress);
         }
         assert_eq!(taken, [12_800, 3200, 800, 512, 512]);
         for _ in 0..10 {
-            limit.learn(limit.now(), Progress::Done);
+            limit.learn(limit.now(), Progress::Done { records: 60_000 });
         }
         assert_eq!(limit.now(), LIMIT_MAX);
     }

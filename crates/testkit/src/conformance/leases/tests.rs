@@ -1,3 +1,5 @@
+//! The lease suite passes on the fake and fails on wrong tables.
+
 use std::sync::Arc;
 
 use hotshelf_model::BoxFuture;

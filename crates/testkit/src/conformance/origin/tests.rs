@@ -1,3 +1,5 @@
+//! The origin suite passes on the fake and fails on wrong origins.
+
 use hotshelf_model::{Error, Versions};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The tier suite passes on the fake and fails on wrong tiers.
+
 use hotshelf_model::{BoxFuture, Hist, Key, TierStatus};
 
 use super::*;

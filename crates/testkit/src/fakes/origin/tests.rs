@@ -1,3 +1,5 @@
+//! The fake origin does what its knobs say.
+
 use super::*;
 use crate::fakes::ManualClock;
 use crate::names::variant;
