@@ -126,7 +126,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     let redis = RedisServer::start()?;
     let shops = [
         ("1 node", 1.0, Shop::open(1, None).await?),
-        ("4 nodes, one Redis", 1.0, Shop::open(NODES, Some(&redis)).await?),
+        (
+            "4 nodes, one Redis",
+            1.0,
+            Shop::open(NODES, Some(&redis)).await?,
+        ),
         ("4 nodes, no Redis", 4.0, Shop::open(NODES, None).await?),
     ];
     let (mut rows, mut most) = (Vec::new(), Vec::new());
@@ -143,12 +147,25 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
             (*name).to_owned(),
             reads.clone().min().unwrap_or_default().to_string(),
             reads.max().unwrap_or_default().to_string(),
-            met.iter().map(|burst| burst.answered).sum::<usize>().to_string(),
-            met.iter().map(|burst| burst.failed).sum::<usize>().to_string(),
+            met.iter()
+                .map(|burst| burst.answered)
+                .sum::<usize>()
+                .to_string(),
+            met.iter()
+                .map(|burst| burst.failed)
+                .sum::<usize>()
+                .to_string(),
             table::nanos(took[took.len() / 2].as_secs_f64() * 1e9),
         ]);
     }
-    let columns = ["", "origin reads, least", "most", "answered", "failed", "burst, median"];
+    let columns = [
+        "",
+        "origin reads, least",
+        "most",
+        "answered",
+        "failed",
+        "burst, median",
+    ];
     table::rows(&columns, &rows);
     for (name, reads, target) in most {
         table::target(&format!("{name}: origin reads"), reads as f64, *target);

@@ -126,7 +126,15 @@ async fn show(trace: &Trace, weight: u64) -> anyhow::Result<()> {
         trace.name, trace.keys
     ));
     let columns = [
-        "L1", "entries", "LRU", "moka", "optimum", "L1 hits", "L2 hits", "origin reads", "time",
+        "L1",
+        "entries",
+        "LRU",
+        "moka",
+        "optimum",
+        "L1 hits",
+        "L2 hits",
+        "origin reads",
+        "time",
     ];
     let mut rows = Vec::new();
     for share in PERCENTS {

@@ -1,2 +1,211 @@
-//! Placeholder.
-fn main() {}
+//! A hit in L1 over HTTP: processor time of the server for each request beside a bare epoll loop, a bare axum handler, and nginx with
+//! a Lua shared dictionary, all under the same load in one run.
+
+mod catalogue;
+mod floor;
+mod handler;
+mod load;
+mod servers;
+mod syscalls;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use hdrhistogram::Histogram;
+use hotshelf_benches::rounds::{Contender, Measured, Sample, compare};
+use hotshelf_benches::{args::Args, shelf, table, zipf};
+
+use crate::load::{Load, Run};
+use crate::servers::Server;
+
+/// As in the binary `hotshelf`: the bare handler must not lose by its allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CONNECTIONS: usize = 32;
+const TARGET: f64 = 1.3;
+const FLOOR: usize = 0;
+
+fn path(number: usize) -> String {
+    format!("/v1/products/{}", shelf::id(number))
+}
+
+fn main() -> anyhow::Result<()> {
+    let role: Vec<String> = std::env::args().skip(1).take(4).collect();
+    if let [role, port, file, count] = &role[..]
+        && !role.starts_with("--")
+    {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        let (port, file) = (port.parse()?, Path::new(file));
+        return match role.as_str() {
+            "floor" => floor::serve(port, file),
+            "handler" => handler::serve(port, file, count.parse()?),
+            _ => anyhow::bail!("there is no role `{role}`"),
+        };
+    }
+    run(&Args::read()?)
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let (count, reads) = args.size((10_000, 100_000), (100, 500));
+    let program = servers::hotshelf_program(args)?;
+    let folder = tempfile::tempdir()?;
+    catalogue::write(folder.path(), count)?;
+    let probe = path(0);
+    let hotshelf = servers::hotshelf(&program, folder.path(), &probe)?;
+    let load = Load::new((0..count).map(path), CONNECTIONS);
+    let every: Vec<u32> = (0..).take(count).collect();
+    load.run(hotshelf.port, &every)?;
+    let answer = hit(&hotshelf)?;
+    let (whole, document) = (folder.path().join("answer"), folder.path().join("document"));
+    std::fs::write(&whole, &answer)?;
+    std::fs::write(&document, body(&answer))?;
+    let mut servers = vec![
+        servers::own("epoll loop, fixed answer", "floor", &whole, 0, &probe)?,
+        servers::own(
+            "axum handler over moka",
+            "handler",
+            &document,
+            count,
+            &probe,
+        )?,
+    ];
+    let nginx = servers::nginx(folder.path(), &document, count, &probe)?;
+    if nginx.is_none() {
+        table::say(
+            "nginx or its Lua module is not installed: apt-get install nginx libnginx-mod-http-lua",
+        );
+    }
+    servers.extend(nginx);
+    servers.push(hotshelf);
+    table::say(format!(
+        "{count} documents of {} bytes, answers of {} bytes; {reads} requests a round, Zipf {}, {CONNECTIONS} keep-alive connections, the load on the same processors",
+        body(&answer).len(),
+        answer.len(),
+        zipf::EXPONENT
+    ));
+    let reads = zipf::sequence(count, reads, 4);
+    measure(args, &servers, &load, &reads)?;
+    count_calls(&servers, &load, &reads[..reads.len() / 10], folder.path())
+}
+
+/// One answer of the node, which has to come from L1.
+fn hit(server: &Server) -> anyhow::Result<Vec<u8>> {
+    let answer = load::get(server.port, &path(0))?;
+    let text = String::from_utf8_lossy(&answer);
+    ensure!(
+        text.contains("detail=l1"),
+        "the node does not answer from L1: {text}"
+    );
+    Ok(answer)
+}
+
+fn body(answer: &[u8]) -> &[u8] {
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    end.map_or(&[], |end| &answer[end + 4..])
+}
+
+fn measure(args: &Args, servers: &[Server], load: &Load, reads: &[u32]) -> anyhow::Result<()> {
+    let failure = RefCell::new(None);
+    let latencies: Vec<RefCell<Histogram<u64>>> = servers
+        .iter()
+        .map(|_| Histogram::new(3).map(RefCell::new))
+        .collect::<Result<_, _>>()?;
+    let contender = |at: usize| {
+        let (server, latencies, failure) = (&servers[at], &latencies[at], &failure);
+        Contender::new(server.name, move || match round(server, load, reads) {
+            Ok((sample, run)) => {
+                // Histograms of one precision add up.
+                latencies.borrow_mut().add(&run.latencies).ok();
+                sample
+            }
+            Err(error) => {
+                failure.borrow_mut().get_or_insert(error);
+                Sample::default()
+            }
+        })
+    };
+    let mut contenders: Vec<_> = (0..servers.len()).map(contender).collect();
+    let measured = compare(args.size(11, 1), &mut contenders);
+    drop(contenders);
+    if let Some(error) = failure.into_inner() {
+        return Err(error.context("the load met something else than answers"));
+    }
+    let ours = servers.len() - 1;
+    hit(&servers[ours])?;
+    table::heading("server processor time for each request");
+    show(servers, &measured, &latencies)?;
+    let ratio = measured[ours].ratio_to(&measured[FLOOR], |sample| sample.cpu_ns);
+    table::target("hotshelf / epoll loop, processor time", ratio, TARGET);
+    Ok(())
+}
+
+fn round(server: &Server, load: &Load, reads: &[u32]) -> anyhow::Result<(Sample, Run)> {
+    let before = server.cpu_nanos()?;
+    let run = load.run(server.port, reads)?;
+    let used = server.cpu_nanos()? - before;
+    Ok((Sample::over(reads.len(), run.wall_ns, used), run))
+}
+
+fn show(
+    servers: &[Server],
+    measured: &[Measured],
+    latencies: &[RefCell<Histogram<u64>>],
+) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for ((server, measured_here), latencies) in servers.iter().zip(measured).zip(latencies) {
+        let latencies = latencies.borrow();
+        let quantile = |quantile: f64| table::nanos(latencies.value_at_quantile(quantile) as f64);
+        let (least, most) = measured_here.range(|sample| sample.cpu_ns);
+        rows.push(vec![
+            server.name.to_owned(),
+            format!(
+                "{:.2} µs",
+                measured_here.median(|sample| sample.cpu_ns) / 1e3
+            ),
+            format!("{:.2} to {:.2}", least / 1e3, most / 1e3),
+            format!(
+                "{:.2}",
+                measured_here.ratio_to(&measured[FLOOR], |sample| sample.cpu_ns)
+            ),
+            format!("{:.0} %", server.system_share()? * 100.0),
+            format!("{:.0}", measured_here.median(|sample| 1e9 / sample.wall_ns)),
+            quantile(0.5),
+            quantile(0.99),
+        ]);
+    }
+    let columns = [
+        "",
+        "cpu/request",
+        "range",
+        "ratio",
+        "system",
+        "requests/s",
+        "p50",
+        "p99",
+    ];
+    table::rows(&columns, &rows);
+    Ok(())
+}
+
+fn count_calls(
+    servers: &[Server],
+    load: &Load,
+    reads: &[u32],
+    folder: &Path,
+) -> anyhow::Result<()> {
+    table::heading("system calls for each request, under strace");
+    let mut rows = Vec::new();
+    for server in servers {
+        let counted = syscalls::count(server, load, reads, folder)
+            .with_context(|| format!("counting system calls of {}", server.name))?;
+        let Some((calls, named)) = counted else {
+            table::say("strace is not installed, or may not attach");
+            return Ok(());
+        };
+        rows.push(vec![server.name.to_owned(), format!("{calls:.2}"), named]);
+    }
+    table::rows(&["", "calls", "of which"], &rows);
+    Ok(())
+}

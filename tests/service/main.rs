@@ -1,4 +1,7 @@
 //! Black-box tests over HTTP: real nodes on real databases, Redis and disks.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod parts;
 
 mod faults;
 mod limits;

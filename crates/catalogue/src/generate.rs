@@ -7,7 +7,7 @@ use hotshelf_model::product::{Price, Product};
 
 mod words;
 
-use words::{GENERAL, LEAVES, Leaf, ORIGINS, SENTENCES, WARRANTIES};
+use words::{DEPARTMENTS, GENERAL, Leaf, ORIGINS, SENTENCES, WARRANTIES};
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// 2027-01-01T00:00:00Z.
@@ -69,7 +69,8 @@ impl Dice {
 
 fn product(number: u64, seed: u64, now_ms: u64) -> Product {
     let mut dice = Dice::of(seed, number);
-    let leaf = &LEAVES[dice.index(LEAVES.len())];
+    let department = dice.pick(DEPARTMENTS);
+    let leaf = &department[dice.index(department.len())];
     let (finish, code) = dice.pick(leaf.finishes);
     let chosen = Chosen {
         brand: dice.pick(leaf.brands),
@@ -83,7 +84,7 @@ fn product(number: u64, seed: u64, now_ms: u64) -> Product {
         title: chosen.title(feature),
         brand: Some(chosen.brand.to_owned()),
         category_path: leaf.path.iter().map(|&name| name.to_owned()).collect(),
-        description: Some(description(&mut dice, leaf, &chosen, feature)),
+        description: Some(description(&mut dice, leaf, &chosen)),
         attributes: attributes(&mut dice, leaf, &chosen, &id),
         images: images(&mut dice, leaf, &id),
         active: !dice.percent(1),
@@ -112,26 +113,46 @@ impl Chosen<'_> {
         format!("{brand} {adjective} {noun}, {finish}, {feature}")
     }
 
-    fn fill(&self, sentence: &str, feature: &str) -> String {
-        sentence
+    fn fill(&self, sentence: &str) -> String {
+        let article = if self.adjective.starts_with(['A', 'E', 'I', 'O', 'U']) {
+            "An"
+        } else {
+            "A"
+        };
+        let filled = sentence
+            .replace("A {adjective}", &format!("{article} {{adjective}}"))
             .replace("{brand}", self.brand)
-            .replace("{adjective}", &self.adjective.to_lowercase())
-            .replace("{noun}", &self.noun.to_lowercase())
-            .replace("{finish}", &self.finish.to_lowercase())
-            .replace("{feature}", &feature.to_lowercase())
+            .replace("{adjective}", &lower(self.adjective))
+            .replace("{noun}", &lower(self.noun))
+            .replace("{finish}", &lower(self.finish));
+        let mut letters = filled.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect()
     }
 }
 
+/// As it stands inside a sentence. Words such as HDMI and USB-C stay as they are.
+fn lower(words: &str) -> String {
+    let word = |word: &str| {
+        if word.chars().nth(1).is_some_and(char::is_uppercase) {
+            word.to_owned()
+        } else {
+            word.to_lowercase()
+        }
+    };
+    words.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// Two to five sentences, none of them twice.
-fn description(dice: &mut Dice, leaf: &Leaf, chosen: &Chosen<'_>, feature: &str) -> String {
+fn description(dice: &mut Dice, leaf: &Leaf, chosen: &Chosen<'_>) -> String {
     let count = dice.between(1, 4);
-    let mut sentences = vec![chosen.fill(dice.pick(leaf.sentences), feature)];
+    let mut sentences = vec![chosen.fill(dice.pick(leaf.sentences))];
     let mut at = dice.below(97);
     for _ in 0..count {
         // A step that shares no factor with the number of sentences meets each of them once.
         at += 5;
         let index = usize::try_from(at).unwrap_or_default() % SENTENCES.len();
-        sentences.push(chosen.fill(SENTENCES[index], feature));
+        sentences.push(chosen.fill(SENTENCES[index]));
     }
     sentences.join(" ")
 }
@@ -157,10 +178,12 @@ fn attributes(
     let size = format!("{width} x {height} x {depth} mm");
     attributes.push(("Dimensions".to_owned(), size));
     let grams = (width * height * depth / 6_000).clamp(40, 80_000);
-    attributes.push((
-        "Weight".to_owned(),
-        format!("{}.{} kg", grams / 1000, grams % 1000 / 100),
-    ));
+    let weight = if grams < 1000 {
+        format!("{grams} g")
+    } else {
+        format!("{}.{} kg", grams / 1000, grams % 1000 / 100)
+    };
+    attributes.push(("Weight".to_owned(), weight));
     attributes.push((
         "Country of origin".to_owned(),
         dice.pick(ORIGINS).to_owned(),

@@ -33,8 +33,7 @@ pub(crate) fn run(command: &ConfigCommand, sources: &SourceArgs) -> anyhow::Resu
         }
         ConfigCommand::Check => {
             let config = load(sources)?;
-            // Queries are read by the database's crate; preparing it makes no connection.
-            hotshelf_node::open_database(&config)?;
+            hotshelf_node::check_queries(&config)?;
             for note in config.notes() {
                 println!("note: {note}");
             }

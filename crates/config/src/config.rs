@@ -147,7 +147,6 @@ pub struct HttpConfig {
     pub body_bytes_max: usize,
     pub batch_ids_max: usize,
     pub batch_bytes_max: usize,
-    pub compression_bytes_min: usize,
 }
 
 /// `[admin]`

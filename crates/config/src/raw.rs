@@ -177,8 +177,6 @@ section! {
     batch_ids_max: usize = 200, count(1, 200);
     /// The largest answer to a batch; ids beyond it are answered `unavailable`.
     batch_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, 256 * MIB as u64);
-    /// Documents below this size are sent uncompressed.
-    compression_bytes_min: usize = KIB, count(0, 16 * MIB as u64);
 }
 
 section! {

@@ -171,7 +171,6 @@ fn http(raw: &RawHttp) -> HttpConfig {
         body_bytes_max: raw.body_bytes_max(),
         batch_ids_max: raw.batch_ids_max(),
         batch_bytes_max: raw.batch_bytes_max(),
-        compression_bytes_min: raw.compression_bytes_min(),
     }
 }
 

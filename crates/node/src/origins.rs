@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_model::{ChangeLog, Origin};
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
-use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin};
+use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 use tokio::task::AbortHandle;
 
 use crate::settings;
@@ -16,7 +16,7 @@ use crate::settings;
 /// A database that cannot be migrated at the start is tried again this often.
 const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a start waits for the database before it goes on without.
-const MIGRATE_TIMEOUT: Duration = Duration::from_secs(10);
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) struct Origins {
     sql: Arc<SqlOrigin>,
@@ -29,15 +29,33 @@ pub(crate) struct Origins {
 /// # Errors
 /// When a setting or a namespace's query is malformed.
 pub fn open_database(config: &Config) -> anyhow::Result<SqlOrigin> {
+    let (settings, queries) = prepared(config)?;
+    SqlOrigin::connect_lazy(&settings, queries).context("preparing the database")
+}
+
+/// Checks what only the database's crate can: each namespace's query. Makes no connection and no file.
+///
+/// # Errors
+/// As [`open_database`].
+pub fn check_queries(config: &Config) -> anyhow::Result<()> {
+    prepared(config).map(drop)
+}
+
+/// The database's settings with the query of each namespace that it serves.
+fn prepared(config: &Config) -> anyhow::Result<(SqlSettings, Vec<NamespaceQuery>)> {
     let settings = settings::sql(config);
-    let dialect =
-        Dialect::of(&settings.url).map_err(|problem| anyhow::anyhow!("database.{problem}"))?;
-    let queries = config
+    let dialect = Dialect::of(&settings.url).map_err(|problem| anyhow!("database.{problem}"))?;
+    let queries: Vec<NamespaceQuery> = config
         .namespaces()
         .iter()
         .filter_map(|namespace| query(namespace, dialect))
         .collect();
-    SqlOrigin::connect_lazy(&settings, queries).context("preparing the database")
+    for query in &queries {
+        query
+            .check(dialect)
+            .map_err(|problem| anyhow!("namespace.{}.{problem}", query.name))?;
+    }
+    Ok((settings, queries))
 }
 
 fn query(namespace: &NamespaceConfig, dialect: Dialect) -> Option<NamespaceQuery> {
@@ -107,6 +125,7 @@ fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNames
     let model = &namespace.namespace;
     let batch = source.batch_url.as_ref().map(|url| HttpBatch {
         id_pointer: source.id_pointer.clone(),
+        ids_max: source.batch_ids_max,
         ..HttpBatch::new(url.expose())
     });
     let headers = source
@@ -123,6 +142,9 @@ fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNames
         batch,
         version_header: source.version_header.clone(),
         version_pointer: source.version_pointer.clone(),
+        valid_until_header: source.valid_until_header.clone(),
+        valid_until_pointer: source.valid_until_pointer.clone(),
+        requests_max: source.requests_max,
         headers: headers.collect(),
         timeout: source.timeout,
         document_bytes_max: model.document_bytes_max,
@@ -141,7 +163,13 @@ impl Origins {
         config: &Config,
         mut builder: Builder,
     ) -> anyhow::Result<Builder> {
+        let (_, queries) = prepared(config)?;
         for namespace in config.namespaces() {
+            let mut model = namespace.namespace.clone();
+            // The database's crate knows the whole statement, its own documents' included.
+            if let Some(query) = queries.iter().find(|query| query.name == model.name) {
+                model.shape = query.shape();
+            }
             let origin: Arc<dyn Origin> = match &namespace.source {
                 NamespaceSource::Catalogue | NamespaceSource::Sql { .. } => {
                     Arc::clone(&self.sql) as _
@@ -151,7 +179,7 @@ impl Origins {
                     Arc::clone(http) as _
                 }
             };
-            builder = builder.namespace(namespace.namespace.clone(), origin);
+            builder = builder.namespace(model, origin);
         }
         Ok(builder)
     }

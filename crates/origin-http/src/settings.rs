@@ -55,7 +55,7 @@ pub struct HttpNamespace {
 }
 
 /// How many documents are asked for at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HttpBatch {
     /// The URL, with `{ids}` in place of `{id}`: the ids percent-encoded and joined with commas. The answer is a JSON object from
     /// id to document, or an array of documents; an id that is missing or `null` is absent. An id with a comma is asked for alone.
@@ -103,6 +103,17 @@ impl HttpBatch {
     }
 }
 
+/// Without the URL, whose query may hold a secret.
+impl fmt::Debug for HttpBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpBatch")
+            .field("id_pointer", &self.id_pointer)
+            .field("ids_max", &self.ids_max)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the URL and the values of headers, because they may hold secrets.
 impl fmt::Debug for HttpNamespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();

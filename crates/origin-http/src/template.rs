@@ -14,7 +14,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Invariant: placeholders stand behind the host, every one can be filled in, and `{id}` or `{ids}` is among them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Template {
     parts: Vec<Part>,
     /// Scheme, host and path as they were written; the query may hold a secret.
@@ -93,6 +93,12 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Template({self})")
     }
 }
 

@@ -1,5 +1,7 @@
 //! The log: one line per event on standard error, for people or as JSON.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -21,7 +23,8 @@ pub fn install(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         EnvFilter::try_new(filter).with_context(|| format!("reading the log filter `{filter}`"))?;
     let builder = fmt::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let installed = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

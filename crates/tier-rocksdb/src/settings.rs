@@ -58,7 +58,8 @@ pub struct RocksSettings {
     pub admission_keys_max: usize,
     /// Puts are declined while the filesystem has less free space than this.
     pub free_bytes_min: u64,
-    /// The breakers, one for lookups and one for writes.
+    /// The breakers, one for lookups and one for writes. One stall of the disk fails every call that is under way, so that they
+    /// should open after more failures than that.
     pub breaker: BreakerSettings,
     /// How long closing waits for what is in memory to be written.
     pub close_deadline: Duration,
@@ -78,7 +79,7 @@ impl Default for RocksSettings {
             document_bytes_max: 1 << 20,
             compress_bytes_min: 1024,
             zstd_level: 1,
-            threads: 16,
+            threads: 8,
             put_threads: 2,
             queue_max: 1024,
             deadline: Duration::from_millis(5),
@@ -87,7 +88,10 @@ impl Default for RocksSettings {
             admission_window: Duration::from_secs(3600),
             admission_keys_max: 1_000_000,
             free_bytes_min: 1 << 30,
-            breaker: BreakerSettings::default(),
+            breaker: BreakerSettings {
+                failures_max: 32,
+                ..BreakerSettings::default()
+            },
             close_deadline: Duration::from_secs(10),
         }
     }

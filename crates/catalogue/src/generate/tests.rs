@@ -30,8 +30,12 @@ fn the_same_seed_gives_the_same_products_whatever_the_count() {
 #[test]
 fn the_first_product_never_changes() {
     let first = generate(1, 1).next().unwrap();
-    assert_eq!(first.id, "FIRST-ID");
-    assert_eq!(first.title, "FIRST-TITLE");
+    assert_eq!(first.id, "SHOE-00001-WHITE");
+    assert_eq!(first.title, "Cedarline Breathable Running Shoe, White, Men");
+    let last = generate(10_000, 1).last().unwrap();
+    assert_eq!(last.id, "HDPHN-10000-SILVER");
+    let prices: Vec<_> = last.prices.iter().map(|price| price.list_minor).collect();
+    assert_eq!(prices, [2999, 2999, 2999, 2699, 2699, 2699]);
 }
 
 #[test]

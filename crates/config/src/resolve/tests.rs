@@ -643,3 +643,35 @@ proptest! {
         }
     }
 }
+
+/// Prints what a child process sees; by itself it asserts nothing that depends on the machine.
+#[test]
+fn environment_as_a_child_sees_it() {
+    for (name, value) in crate::environment() {
+        assert!(name.starts_with("HOTSHELF_"));
+        println!("<{name}={value}>");
+    }
+}
+
+#[test]
+fn the_process_environment_is_read_as_it_is() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "resolve::tests::environment_as_a_child_sees_it",
+            "--nocapture",
+        ])
+        .env("HOTSHELF_L2__URLS", "redis://a,redis://b")
+        .env("HOTSHELF_Node__Name", "Shop 1.0")
+        .env("OTHER_HOTSHELF_X", "no")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("<HOTSHELF_L2__URLS=redis://a,redis://b>"),
+        "{text}"
+    );
+    assert!(text.contains("<HOTSHELF_Node__Name=Shop 1.0>"), "{text}");
+    assert!(!text.contains("OTHER"), "{text}");
+}

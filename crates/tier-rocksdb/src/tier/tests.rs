@@ -24,6 +24,7 @@ fn settings(folder: &Path) -> RocksSettings {
         memtable_bytes: 1 << 20,
         block_cache_bytes: 4 << 20,
         threads: 2,
+        breaker: BreakerSettings::default(),
         deadline: LONG,
         put_deadline: LONG,
         admission: PutAdmission::Always,

@@ -1,8 +1,8 @@
 //! PostgreSQL: migrations and writes to hotshelf's own schema.
 
 use hotshelf_model::{Error, Version};
-use sqlx::postgres::PgRow;
-use sqlx::{Row as _, SqlStr};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row as _, SqlStr};
 
 use super::Postgres;
 use crate::failure::failed;
@@ -17,6 +17,9 @@ const REMOVE: SqlStr =
     SqlStr::from_static("DELETE FROM hotshelf.price WHERE product_id = ANY ($1::text[])");
 const PRICES: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/insert_prices.sql"));
 const STOCK: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/upsert_stock.sql"));
+
+/// Statements of one upsert at most, begin and commit included.
+const STATEMENTS: u32 = 7;
 
 impl Postgres {
     /// Runs the migrations, then registers namespaces.
@@ -39,38 +42,9 @@ impl Postgres {
     }
 
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
-        let mut transaction = self.documents.begin().await?;
-        let mut changed = Changed::default();
-        let rows = sqlx::query(PRODUCT)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        for row in &rows {
-            changed.product(row.try_get("id")?, row.try_get("inserted")?);
-        }
-        let prices: Vec<String> = sqlx::query_scalar(CHANGED)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        if !prices.is_empty() {
-            sqlx::query(REMOVE)
-                .bind(&prices)
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query(PRICES)
-                .bind(&batch.json)
-                .bind(&prices)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let stock: Vec<String> = sqlx::query_scalar(STOCK)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        changed.children(prices);
-        changed.children(stock);
-        Ok(changed)
+        let mut lent = Lent::acquire(&self.documents).await?;
+        let outcome = within(self.limit * STATEMENTS, write(lent.connection(), batch)).await;
+        lent.end(outcome)
     }
 
     pub(crate) async fn count(&self) -> Result<u64, sqlx::Error> {
@@ -108,4 +82,39 @@ impl Postgres {
         let outcome = within(self.limit, query.fetch_one(lent.connection())).await;
         lent.end(outcome)
     }
+}
+
+async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<Changed, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let mut changed = Changed::default();
+    let rows = sqlx::query(PRODUCT)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    for row in &rows {
+        changed.product(row.try_get("id")?, row.try_get("inserted")?);
+    }
+    let prices: Vec<String> = sqlx::query_scalar(CHANGED)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    if !prices.is_empty() {
+        sqlx::query(REMOVE)
+            .bind(&prices)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(PRICES)
+            .bind(&batch.json)
+            .bind(&prices)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let stock: Vec<String> = sqlx::query_scalar(STOCK)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    changed.children(prices);
+    changed.children(stock);
+    Ok(changed)
 }

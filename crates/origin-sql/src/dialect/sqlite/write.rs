@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use hotshelf_model::{Error, Version};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqlStr};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row as _, SqlStr};
 
 use super::Sqlite;
 use crate::failure::failed;
@@ -22,6 +22,9 @@ const REMOVE: SqlStr =
     SqlStr::from_static("DELETE FROM price WHERE product_id IN (SELECT value FROM json_each(?1))");
 const PRICES: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/insert_prices.sql"));
 const STOCK: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/upsert_stock.sql"));
+
+/// Statements of one upsert at most, begin and commit included.
+const STATEMENTS: u32 = 8;
 
 impl Sqlite {
     /// Runs the migrations, then registers namespaces.
@@ -43,46 +46,9 @@ impl Sqlite {
     }
 
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
-        // Immediate, so that another process that writes is waited for at the start and not in the middle, where it is an error.
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut changed = Changed::default();
-        let held: Vec<String> = sqlx::query_scalar(HELD)
-            .bind(&batch.ids)
-            .fetch_all(&mut *transaction)
-            .await?;
-        let held: HashSet<String> = held.into_iter().collect();
-        let written: Vec<String> = sqlx::query_scalar(PRODUCT)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        for id in written {
-            let inserted = !held.contains(&id);
-            changed.product(id, inserted);
-        }
-        let prices: Vec<String> = sqlx::query_scalar(CHANGED)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        if !prices.is_empty() {
-            let ids = json!(prices).to_string();
-            sqlx::query(REMOVE)
-                .bind(&ids)
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::query(PRICES)
-                .bind(&batch.json)
-                .bind(&ids)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let stock: Vec<String> = sqlx::query_scalar(STOCK)
-            .bind(&batch.json)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        changed.children(prices);
-        changed.children(stock);
-        Ok(changed)
+        let mut lent = Lent::acquire(&self.writer).await?;
+        let outcome = within(self.limit * STATEMENTS, write(lent.connection(), batch)).await;
+        lent.end(outcome)
     }
 
     pub(crate) async fn count(&self) -> Result<u64, sqlx::Error> {
@@ -121,6 +87,49 @@ impl Sqlite {
         let outcome = within(self.limit, query.fetch_all(lent.connection())).await;
         lent.end(outcome)
     }
+}
+
+async fn write(connection: &mut SqliteConnection, batch: &Batch) -> Result<Changed, sqlx::Error> {
+    // Immediate, so that another process that writes is waited for at the start and not in the middle, where it is an error.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut changed = Changed::default();
+    let held: Vec<String> = sqlx::query_scalar(HELD)
+        .bind(&batch.ids)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let held: HashSet<String> = held.into_iter().collect();
+    let written: Vec<String> = sqlx::query_scalar(PRODUCT)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    for id in written {
+        let inserted = !held.contains(&id);
+        changed.product(id, inserted);
+    }
+    let prices: Vec<String> = sqlx::query_scalar(CHANGED)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    if !prices.is_empty() {
+        let ids = json!(prices).to_string();
+        sqlx::query(REMOVE)
+            .bind(&ids)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(PRICES)
+            .bind(&batch.json)
+            .bind(&ids)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let stock: Vec<String> = sqlx::query_scalar(STOCK)
+        .bind(&batch.json)
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    changed.children(prices);
+    changed.children(stock);
+    Ok(changed)
 }
 
 fn answer(rows: &[SqliteRow]) -> Result<i64, sqlx::Error> {

@@ -1,0 +1,61 @@
+//! Parts of configurations, and small checks that several tests make.
+
+use std::time::Duration;
+
+use hotshelf_testkit::RedisServer;
+use hotshelf_tests::{Node, Reply};
+use serde_json::Value;
+
+/// Long enough for anything that a healthy node does on a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// No tier on disk.
+pub(crate) const NO_L3: &str = "[l3]\nenabled = false\n";
+
+/// A tier on disk that takes everything, with a deadline that a busy machine keeps.
+pub(crate) const L3: &str =
+    "[l3]\nadmission = \"always\"\ndeadline_ms = 3000\nfree_bytes_min = 0\nput_deadline_ms = 10000\n";
+
+/// A shared tier with a deadline that a busy machine keeps.
+pub(crate) fn l2(redis: &RedisServer) -> String {
+    l2_at(&redis.url())
+}
+
+/// The same by its URL.
+pub(crate) fn l2_at(url: &str) -> String {
+    format!(
+        "[l2]\nurls = [\"{url}\"]\ndeadline_ms = 3000\nput_deadline_ms = 3000\nhedge_after_ms = 3000\n"
+    )
+}
+
+/// A shared tier that is given up as fast as by default.
+pub(crate) fn impatient_l2(redis: &RedisServer) -> String {
+    format!("[l2]\nurls = [\"{}\"]\n", redis.url())
+}
+
+/// What the document says in a field.
+#[track_caller]
+pub(crate) fn field(reply: &Reply, name: &str) -> Value {
+    reply.json()[name].clone()
+}
+
+/// The title of a product's document.
+#[track_caller]
+pub(crate) fn title(reply: &Reply) -> String {
+    field(reply, "title")
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// A counter's growth since a former reading.
+#[track_caller]
+pub(crate) fn grown(node: &Node, name: &str, labels: &[(&str, &str)], before: f64) -> f64 {
+    node.metric(name, labels) - before
+}
+
+/// The token of a version as it stands in a database: the timeline above 40 bits of sequence.
+pub(crate) fn token(version: &str) -> String {
+    let version: u64 = version.trim().parse().unwrap();
+    format!("{}-{}", version >> 40, version & ((1 << 40) - 1))
+}
