@@ -6,6 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use hotshelf_model::{Key, Kind};
+use hotshelf_telemetry::metric;
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
@@ -43,9 +45,16 @@ pub(crate) struct L1 {
     stripes: Box<[Mutex<()>]>,
 }
 
-fn map(bytes_max: u64) -> Map {
+fn map(bytes_max: u64, tier: &'static str) -> Map {
+    let evictions = metric::EVICTIONS.counter(&[("tier", tier)]);
     Cache::builder()
         .max_capacity(bytes_max)
+        // Takes no lock of ours: it may run inside a put.
+        .eviction_listener(move |_, _, cause| {
+            if cause == RemovalCause::Size {
+                evictions.increment(1);
+            }
+        })
         .weigher(|key: &Key, slot: &Arc<Slot>| {
             let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -57,8 +66,8 @@ impl L1 {
     pub(crate) fn new(bytes_max: u64, absent_bytes_max: u64) -> Self {
         let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
         L1 {
-            present: map(bytes_max),
-            absent: map(absent_bytes_max),
+            present: map(bytes_max, "l1"),
+            absent: map(absent_bytes_max, "l1_absent"),
             stripes,
         }
     }

@@ -61,7 +61,7 @@ metrics_list! {
     BYTES = Gauge "hotshelf_tier_bytes" ["tier"]
         "Bytes held by a tier, keys and bookkeeping included.";
     EVICTIONS = Counter "hotshelf_evictions_total" ["tier"]
-        "Entries that a tier dropped to make room.";
+        "Entries that L1 evicted to make room, documents (`l1`) and absent entries (`l1_absent`).";
     FLIGHTS = Gauge "hotshelf_flights" []
         "Fills under way, one for each key.";
     FLIGHT_JOINS = Counter "hotshelf_flight_joins_total" []

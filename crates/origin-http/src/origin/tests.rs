@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hotshelf_model::{DbTime, Variant, Version};
+use hotshelf_testkit::conformance::{self, OriginSubject, ProductWriter};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
@@ -21,6 +23,9 @@ use crate::settings::{HttpBatch, HttpNamespace};
 #[derive(Debug, Default)]
 struct Shop {
     documents: Mutex<BTreeMap<String, String>>,
+    /// Ids that once had a document, with the version of the deletion.
+    deleted: Mutex<BTreeMap<String, u64>>,
+    versions: AtomicU64,
     /// Path and query of every request, as they came.
     seen: Mutex<Vec<String>>,
     under_way: Mutex<(usize, usize)>,
@@ -45,6 +50,33 @@ impl Shop {
 
     fn note(&self, uri: &Uri) {
         self.seen.lock().push(uri.to_string());
+    }
+}
+
+impl ProductWriter for Shop {
+    fn put<'a>(&'a self, id: &'a Id, text: &'a str) -> BoxFuture<'a, ()> {
+        let mut documents = self.documents.lock();
+        let same = format!("\"text\":\"{text}\"");
+        if !documents
+            .get(id.as_str())
+            .is_some_and(|document| document.contains(&same))
+        {
+            let version = 1 + self.versions.fetch_add(1, Ordering::Relaxed);
+            documents.insert(
+                id.as_str().to_owned(),
+                format!("{{{same},\"version\":{version}}}"),
+            );
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn delete<'a>(&'a self, id: &'a Id) -> BoxFuture<'a, ()> {
+        let mut documents = self.documents.lock();
+        if documents.remove(id.as_str()).is_some() {
+            let version = 1 + self.versions.fetch_add(1, Ordering::Relaxed);
+            self.deleted.lock().insert(id.as_str().to_owned(), version);
+        }
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -100,7 +132,12 @@ async fn answer(shop: &Shop, id: &str, headers: &HeaderMap) -> Response {
         }
         id => match shop.documents.lock().get(id) {
             Some(document) => document.clone().into_response(),
-            None => StatusCode::NOT_FOUND.into_response(),
+            None => match shop.deleted.lock().get(id) {
+                Some(version) => {
+                    (StatusCode::GONE, [("x-version", version.to_string())]).into_response()
+                }
+                None => StatusCode::NOT_FOUND.into_response(),
+            },
         },
     }
 }
@@ -233,6 +270,26 @@ const ABSENT: FetchedDocument = FetchedDocument {
     body: None,
     valid_until: None,
 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_origin_keeps_the_contract_of_every_origin() {
+    let (shop, address) = service().await;
+    for settings in [namespace(&address), batched(&address, "object")] {
+        let origin = open(HttpNamespace {
+            version_header: Some("x-version".into()),
+            ..settings
+        });
+        let (namespace, variant) = (products(), Variant::default());
+        conformance::origin(OriginSubject {
+            origin: &origin,
+            log: None,
+            namespace: &namespace,
+            variant: &variant,
+            writer: &*shop,
+        })
+        .await;
+    }
+}
 
 #[tokio::test]
 async fn a_document_comes_with_its_bytes_and_its_version() {
