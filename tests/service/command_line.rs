@@ -11,7 +11,10 @@ use crate::program::{Background, folder, hotshelf, hotshelf_in, shell};
 
 /// The folder of the repository.
 pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn node(shop: &Shop) -> Node {
@@ -33,24 +36,38 @@ fn get_prints_the_document_and_nothing_else() {
     // A trailing slash is no other node.
     let slash = format!("{url}/");
     hotshelf(folder.path(), &["get", "sku-0007", "--node", &slash]).expect(0);
-    let with_headers = hotshelf(folder.path(), &["get", "sku-0007", "--headers", "--node", &url]).expect(0);
+    let with_headers = hotshelf(
+        folder.path(),
+        &["get", "sku-0007", "--headers", "--node", &url],
+    )
+    .expect(0);
     assert_eq!(with_headers.stdout, run.stdout);
-    with_headers.says(&["200 OK", "etag: \"", "cache-status: hotshelf; hit", "hotshelf-version: "]);
+    with_headers.says(&[
+        "200 OK",
+        "etag: \"",
+        "cache-status: hotshelf; hit",
+        "hotshelf-version: ",
+    ]);
 }
 
 #[test]
 fn get_takes_variants_and_odd_ids() {
     let (mut shop, folder) = (Shop::sqlite(), folder());
     let odd = "Möbel/Stuhl 100%";
-    shop.put(&[hotshelf_model::Product { id: odd.to_owned(), ..hotshelf_tests::product(1) }]);
+    shop.put(&[hotshelf_model::Product {
+        id: odd.to_owned(),
+        ..hotshelf_tests::product(1)
+    }]);
     let node = node(&shop);
+    let url = node.url("");
     let get = |args: &[&str]| {
-        let args = [&["get", "--node", &node.url("")], args].concat();
+        let args = [&["get", "--node", &url], args].concat();
         hotshelf(folder.path(), &args)
     };
     assert!(get(&[odd]).expect(0).stdout.contains(odd));
     let price = |args: &[&str]| {
-        let document: serde_json::Value = serde_json::from_str(&get(args).expect(0).stdout).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(&get(args).expect(0).stdout).unwrap();
         document["price"]["currency"].clone()
     };
     assert_eq!(price(&["sku-0001"]), "EUR");
@@ -60,7 +77,9 @@ fn get_takes_variants_and_odd_ids() {
     undeclared.says(&["400", "locale", "not a declared dimension", "currency"]);
     let forbidden = get(&["sku-0001", "--variant", "currency=GBP"]).expect(1);
     forbidden.says(&["`GBP` is not allowed", "EUR, USD"]);
-    get(&["sku-0001", "--variant", "currency"]).expect(2).says(&["KEY=VALUE"]);
+    get(&["sku-0001", "--variant", "currency"])
+        .expect(2)
+        .says(&["KEY=VALUE"]);
 }
 
 #[test]
@@ -72,7 +91,10 @@ fn get_of_what_is_not_there_exits_with_4() {
     assert_eq!(run.stdout, "");
     assert!(run.stderr.contains("no product"), "{}", run.stderr);
     assert_eq!(run.stderr.lines().count(), 1);
-    let run = hotshelf(folder.path(), &["get", "x", "--namespace", "nope", "--node", &url]);
+    let run = hotshelf(
+        folder.path(),
+        &["get", "x", "--namespace", "nope", "--node", &url],
+    );
     assert_ne!(run.code, Some(0));
     run.says(&["no such namespace", "products"]);
 }
@@ -116,9 +138,19 @@ fn config_show_says_where_each_value_comes_from_and_masks_secrets() {
         ("HOTSHELF_CONFIG", "shop.toml"),
         ("HOTSHELF_L1__BYTES_MAX", "3000000"),
         ("HOTSHELF_HTTP__LISTEN", "127.0.0.1:7500"),
-        ("HOTSHELF_NAMESPACE__ARTICLES__HEADERS__X_API_KEY", "hunter2"),
+        (
+            "HOTSHELF_NAMESPACE__ARTICLES__HEADERS__X_API_KEY",
+            "hunter2",
+        ),
     ];
-    let args = ["config", "show", "--set", "http.listen=127.0.0.1:7600", "--set", "namespace.products.ttl_soft_s=7"];
+    let args = [
+        "config",
+        "show",
+        "--set",
+        "http.listen=127.0.0.1:7600",
+        "--set",
+        "namespace.products.ttl_soft_s=7",
+    ];
     let run = hotshelf_in(folder.path(), &env, &args, b"").expect(0);
     let lines: Vec<String> = run.stdout.lines().map(squeezed).collect();
     for wanted in [
@@ -135,11 +167,25 @@ fn config_show_says_where_each_value_comes_from_and_masks_secrets() {
         "l2.urls = [\"rediss://:***@cache-1.internal:6379\"] # shop.toml:5",
         "l3.path = \"./data/l3\" # default",
     ] {
-        assert!(lines.iter().any(|line| line == wanted), "no `{wanted}` in\n{}", run.stdout);
+        assert!(
+            lines.iter().any(|line| line == wanted),
+            "no `{wanted}` in\n{}",
+            run.stdout
+        );
     }
-    assert!(!format!("{}{}", run.stdout, run.stderr).contains("hunter2"), "{}", run.stdout);
-    let keys: Vec<&str> = lines.iter().map(|line| line.split(" = ").next().unwrap()).collect();
-    assert!(keys.iter().all(|key| keys.iter().filter(|other| other == &key).count() == 1));
+    assert!(
+        !format!("{}{}", run.stdout, run.stderr).contains("hunter2"),
+        "{}",
+        run.stdout
+    );
+    let keys: Vec<&str> = lines
+        .iter()
+        .map(|line| line.split(" = ").next().unwrap())
+        .collect();
+    assert!(
+        keys.iter()
+            .all(|key| keys.iter().filter(|other| other == &key).count() == 1)
+    );
 }
 
 /// With single blanks, because columns may be lined up.
@@ -169,8 +215,18 @@ kind = "html"
 fn config_check_reports_every_problem_at_once_with_the_way_out() {
     let folder = folder();
     std::fs::write(folder.path().join("shop.toml"), WITH_PROBLEMS).unwrap();
-    let env = [("HOTSHELF_L3__BYTES_MX", "1"), ("HOTSHELF_L3_ENABLED", "false")];
-    let args = ["config", "check", "--config", "shop.toml", "--set", "l3.admission=sometimes"];
+    let env = [
+        ("HOTSHELF_L3__BYTES_MX", "1"),
+        ("HOTSHELF_L3_ENABLED", "false"),
+    ];
+    let args = [
+        "config",
+        "check",
+        "--config",
+        "shop.toml",
+        "--set",
+        "l3.admission=sometimes",
+    ];
     let run = hotshelf_in(folder.path(), &env, &args, b"").expect(1);
     assert_eq!(run.stdout, "");
     run.says(&[
@@ -188,19 +244,33 @@ fn config_check_reports_every_problem_at_once_with_the_way_out() {
         "`l3.admission` (flag l3.admission): must be `second_hit` or `always`, not `sometimes`",
     ]);
     // Every other command refuses the same configuration with the same words.
-    for command in [&["serve"][..], &["config", "show"], &["import", "shop.toml"]] {
+    for command in [
+        &["serve"][..],
+        &["config", "show"],
+        &["import", "shop.toml"],
+    ] {
         let args = [command, &["--config", "shop.toml"]].concat();
-        hotshelf(folder.path(), &args).expect(1).says(&["did you mean `http`?"]);
+        hotshelf(folder.path(), &args)
+            .expect(1)
+            .says(&["did you mean `http`?"]);
     }
-    assert!(!folder.path().join("data").try_exists().unwrap(), "nothing was made");
+    assert!(
+        !folder.path().join("data").try_exists().unwrap(),
+        "nothing was made"
+    );
 }
 
 #[test]
 fn config_check_of_a_file_that_cannot_be_read_says_why() {
     let folder = folder();
-    let check = |file: &str| hotshelf(folder.path(), &["config", "check", "--config", file]).expect(1);
+    let check =
+        |file: &str| hotshelf(folder.path(), &["config", "check", "--config", file]).expect(1);
     check("absent.toml").says(&["absent.toml", "cannot be opened"]);
-    std::fs::write(folder.path().join("broken.toml"), "[l2]\nurls = [\"redis://:hunter2@h\"\n").unwrap();
+    std::fs::write(
+        folder.path().join("broken.toml"),
+        "[l2]\nurls = [\"redis://:hunter2@h\"\n",
+    )
+    .unwrap();
     let broken = check("broken.toml");
     assert!(!broken.stderr.contains("hunter2"), "{}", broken.stderr);
     broken.says(&["broken.toml:", "is not TOML"]);
@@ -215,27 +285,57 @@ fn the_files_in_the_repository_are_good() {
         let path = repository().join("config").join(file);
         let args = ["config", "check", "--config", path.to_str().unwrap()];
         let run = hotshelf(folder.path(), &args).expect(0);
-        assert!(run.stdout.ends_with("the configuration is good\n"), "{}", run.stdout);
+        assert!(
+            run.stdout.ends_with("the configuration is good\n"),
+            "{}",
+            run.stdout
+        );
     }
     let written = std::fs::read_to_string(repository().join("config/example.toml")).unwrap();
-    assert_eq!(hotshelf(folder.path(), &["config", "example"]).expect(0).stdout, written);
+    assert_eq!(
+        hotshelf(folder.path(), &["config", "example"])
+            .expect(0)
+            .stdout,
+        written
+    );
     let written = std::fs::read_to_string(repository().join("docs/config.md")).unwrap();
-    assert_eq!(hotshelf(folder.path(), &["config", "reference"]).expect(0).stdout, written);
+    assert_eq!(
+        hotshelf(folder.path(), &["config", "reference"])
+            .expect(0)
+            .stdout,
+        written
+    );
 }
 
 #[test]
 fn each_command_explains_itself() {
     let folder = folder();
-    for command in ["", "serve", "get", "import", "config", "config show", "config check", "config reference", "config example"] {
+    for command in [
+        "",
+        "serve",
+        "get",
+        "import",
+        "config",
+        "config show",
+        "config check",
+        "config reference",
+        "config example",
+    ] {
         let mut args: Vec<&str> = command.split_whitespace().collect();
         args.push("--help");
         let run = hotshelf(folder.path(), &args).expect(0);
         assert_eq!(run.stderr, "");
         let name = command.replace(' ', "-");
-        snapshot(&format!("help{}{name}", if name.is_empty() { "" } else { "-" }), &run.stdout);
+        snapshot(
+            &format!("help{}{name}", if name.is_empty() { "" } else { "-" }),
+            &run.stdout,
+        );
     }
     let version = hotshelf(folder.path(), &["--version"]).expect(0).stdout;
-    assert_eq!(version, concat!("hotshelf ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        version,
+        concat!("hotshelf ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 /// Compares a text with the one that is kept; `HOTSHELF_BLESS=1` keeps this one.
@@ -249,7 +349,12 @@ fn snapshot(name: &str, text: &str) {
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let way_out = "if this is what it should say, run the test again with HOTSHELF_BLESS=1";
-    assert_eq!(text, kept, "{} is no longer what is printed; {way_out}", path.display());
+    assert_eq!(
+        text,
+        kept,
+        "{} is no longer what is printed; {way_out}",
+        path.display()
+    );
 }
 
 #[test]
@@ -276,15 +381,26 @@ fn output_that_nobody_reads_to_its_end_is_no_failure_of_ours() {
     let folder = folder();
     // More than a pipe holds, so that the program is still writing when its reader has gone.
     for command in ["config show", "config example", "config reference"] {
-        let line = format!("{{ for i in 1 2 3 4 5 6 7 8; do $PROGRAM {command}; done; }} | head -n 1");
+        let line =
+            format!("{{ for i in 1 2 3 4 5 6 7 8; do $PROGRAM {command}; done; }} | head -n 1");
         let run = shell(folder.path(), &line);
-        assert!(!run.stderr.contains("panicked"), "{command}: {}", run.stderr);
+        assert!(
+            !run.stderr.contains("panicked"),
+            "{command}: {}",
+            run.stderr
+        );
         assert_eq!(run.stdout.lines().count(), 1);
     }
 }
 
 fn serve(rest: &[&str]) -> Background {
-    let own = ["serve", "--set", "http.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"];
+    let own = [
+        "serve",
+        "--set",
+        "http.listen=127.0.0.1:0",
+        "--set",
+        "admin.listen=127.0.0.1:0",
+    ];
     Background::start(&[&own, rest].concat())
 }
 
@@ -295,7 +411,12 @@ fn a_node_ends_well_on_sigterm_and_on_ctrl_c() {
         node.wait_for("admin   http://127.0.0.1:");
         node.signal(signal);
         let status = node.wait();
-        assert_eq!(status.code(), Some(0), "{signal:?}: {status}\n{}", node.stderr());
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{signal:?}: {status}\n{}",
+            node.stderr()
+        );
         assert!(node.stderr().contains("stopped"), "{}", node.stderr());
         assert!(!node.stderr().contains("ERROR"), "{}", node.stderr());
     }
@@ -315,7 +436,15 @@ fn a_second_signal_ends_a_node_that_is_still_draining() {
     std::fs::write(&path, toml).unwrap();
     let mut node = serve(&["--config", path.to_str().unwrap()]);
     node.wait_for("admin   http://127.0.0.1:");
-    let url = node.stdout().lines().next().unwrap().split_whitespace().last().unwrap().to_owned();
+    let url = node
+        .stdout()
+        .lines()
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .last()
+        .unwrap()
+        .to_owned();
     let waiting = Background::start(&["get", "7", "--namespace", "articles", "--node", &url]);
     let asked = silent.accept().unwrap();
     node.signal(Signal::INT);
@@ -331,8 +460,13 @@ fn two_nodes_on_one_port_are_refused_with_the_port() {
     let folder = folder();
     let taken = format!("127.0.0.1:{}", first.port());
     for key in ["http.listen", "admin.listen"] {
-        let free = if key == "http.listen" { "admin.listen" } else { "http.listen" };
-        let (taken_setting, free_setting) = (format!("{key}={taken}"), format!("{free}=127.0.0.1:0"));
+        let free = if key == "http.listen" {
+            "admin.listen"
+        } else {
+            "http.listen"
+        };
+        let (taken_setting, free_setting) =
+            (format!("{key}={taken}"), format!("{free}=127.0.0.1:0"));
         let args = ["serve", "--set", &taken_setting, "--set", &free_setting];
         let run = hotshelf(folder.path(), &args).expect(1);
         assert_eq!(run.stdout, "");
@@ -346,10 +480,23 @@ fn two_nodes_on_one_l3_folder_are_refused_with_the_folder() {
     let folder = folder();
     let l3 = first.data_dir().join("l3");
     let setting = format!("l3.path={}", l3.display());
-    let args = ["serve", "--set", "http.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0", "--set", &setting];
+    let args = [
+        "serve",
+        "--set",
+        "http.listen=127.0.0.1:0",
+        "--set",
+        "admin.listen=127.0.0.1:0",
+        "--set",
+        &setting,
+    ];
     let run = hotshelf(folder.path(), &args).expect(1);
     assert_eq!(run.stdout, "");
-    run.says(&["hotshelf: ", l3.to_str().unwrap(), "in use by another process", "its own folder"]);
+    run.says(&[
+        "hotshelf: ",
+        l3.to_str().unwrap(),
+        "in use by another process",
+        "its own folder",
+    ]);
     assert_eq!(first.get("/readyz").status, 200, "the first one goes on");
 }
 
@@ -357,7 +504,13 @@ fn two_nodes_on_one_l3_folder_are_refused_with_the_folder() {
 fn a_folder_that_cannot_be_written_is_refused_with_its_name() {
     let folder = folder();
     std::fs::write(folder.path().join("data"), "a file, not a folder").unwrap();
-    let args = ["serve", "--set", "http.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"];
+    let args = [
+        "serve",
+        "--set",
+        "http.listen=127.0.0.1:0",
+        "--set",
+        "admin.listen=127.0.0.1:0",
+    ];
     let run = hotshelf(folder.path(), &args).expect(1);
     run.says(&["hotshelf: ", "data"]);
 }

@@ -2,9 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod parts;
+mod program;
 
+mod catalogue;
+mod command_line;
 mod faults;
+mod http_origin;
 mod limits;
+mod own_tables;
 mod read;
 mod scheduled;
 mod stale;

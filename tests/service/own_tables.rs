@@ -7,9 +7,9 @@ use hotshelf_tests::time::now_ms;
 use hotshelf_tests::{Node, Reply, Shop, stopwatch};
 use serde_json::{Value, json};
 
+use crate::parts::{L3, NO_L3, SOON, l2};
 use crate::program::{folder, hotshelf};
 
-const LIMIT: Duration = Duration::from_secs(20);
 /// Deadlines are kept in tenths of a second, and a request takes its time.
 const SLACK_MS: u64 = 500;
 
@@ -121,8 +121,6 @@ impl OwnTables {
     }
 }
 
-const NO_L3: &str = "[l3]\nenabled = false";
-
 fn mug(name: &str, price: &str, currency: &str) -> Value {
     json!({"item": 7, "name": name, "maker": "Nordlicht", "price": price, "currency": currency})
 }
@@ -166,7 +164,10 @@ fn each_variant_is_a_document_of_its_own(shop: &OwnTables) {
     assert_eq!(table.json()["name"], "Café table");
     assert_eq!(table.json()["price"], Value::Null);
     // Ours are served beside them from the same database.
-    assert_eq!(node.product("sku-0001").expect(200).json()["id"], "sku-0001");
+    assert_eq!(
+        node.product("sku-0001").expect(200).json()["id"],
+        "sku-0001"
+    );
 }
 
 #[test]
@@ -182,7 +183,16 @@ fn each_variant_of_a_foreign_schema_is_a_document_of_its_own_in_sqlite() {
 fn what_is_not_there_and_what_is_not_declared(shop: &OwnTables) {
     let node = shop.node();
     // Never there, withdrawn, no number, and numbers written in another way.
-    for id in ["12", "9", "mug", "07", "7.0", "%207", "99999999999999999999", "7'--"] {
+    for id in [
+        "12",
+        "9",
+        "mug",
+        "07",
+        "7.0",
+        "%207",
+        "99999999999999999999",
+        "7'--",
+    ] {
         let reply = node.get(&format!("/v1/items/{id}"));
         if id == "%207" {
             assert_eq!(reply.expect(400).code(), "invalid");
@@ -202,7 +212,10 @@ fn what_is_not_there_and_what_is_not_declared(shop: &OwnTables) {
         assert_eq!(reply.code(), "invalid");
         let errors = reply.json()["errors"].clone();
         assert_eq!(errors[0]["field"], field, "{errors}");
-        assert!(errors[0]["reason"].as_str().unwrap().contains(way_out), "{errors}");
+        assert!(
+            errors[0]["reason"].as_str().unwrap().contains(way_out),
+            "{errors}"
+        );
     }
     // A namespace without dimensions refuses all of them.
     let reply = node.get("/v1/cards/kitchen?locale=de").expect(400);
@@ -228,17 +241,29 @@ fn a_batch_has_one_variant(shop: &OwnTables) {
     let results = results.as_array().unwrap();
     let of = |name: &str| -> Vec<Value> { results.iter().map(|one| one[name].clone()).collect() };
     assert_eq!(of("id"), ["8", "12", "7", "8", "mug"]);
-    assert_eq!(of("status"), ["present", "absent", "present", "present", "absent"]);
+    assert_eq!(
+        of("status"),
+        ["present", "absent", "present", "present", "absent"]
+    );
     assert_eq!(results[2]["document"], mug("Becher", "12.50", "EUR"));
     assert_eq!(results[0]["document"]["name"], "Café table");
-    assert!(of("tier").iter().all(|tier| tier == "origin"), "{results:?}");
+    assert!(
+        of("tier").iter().all(|tier| tier == "origin"),
+        "{results:?}"
+    );
     // The single read fetched one document, the batch four: each distinct id once.
     assert_eq!(node.origin_documents(), 5.0);
     let list = node.get("/v1/items?ids=8,7&locale=de").expect(200).json();
-    assert_eq!(list["results"][1]["document"], mug("Becher", "12.50", "EUR"));
+    assert_eq!(
+        list["results"][1]["document"],
+        mug("Becher", "12.50", "EUR")
+    );
     assert_eq!(list["results"][1]["tier"], "l1");
     assert_eq!(node.origin_documents(), 5.0);
-    let refused = node.post("/v1/items:batchGet", r#"{"ids": ["7"], "variant": {"locale": "fr"}}"#);
+    let refused = node.post(
+        "/v1/items:batchGet",
+        r#"{"ids": ["7"], "variant": {"locale": "fr"}}"#,
+    );
     assert_eq!(refused.expect(400).code(), "invalid");
 }
 
@@ -263,7 +288,7 @@ fn a_changed_row_is_seen_after_the_ttl(shop: &OwnTables) {
         shop.table("items")
     ));
     let changed = stopwatch();
-    wait_until("the list page shows the new name", LIMIT, || {
+    wait_until("the list page shows the new name", SOON, || {
         let began = changed.elapsed();
         let reply = kitchen();
         let is_new = reply.json()["items"][1] == "Big mug";
@@ -273,10 +298,17 @@ fn a_changed_row_is_seen_after_the_ttl(shop: &OwnTables) {
     });
     let reply = node.get("/v1/items/7").expect(200);
     let (name, tier) = (reply.json()["name"].clone(), reply.tier());
-    assert_eq!((name, tier), (json!("Mug"), "l1"), "its TTL is its namespace's, an hour");
+    assert_eq!(
+        (name, tier),
+        (json!("Mug"), "l1"),
+        "its TTL is its namespace's, an hour"
+    );
     // A shelf that is emptied goes, and one that is filled comes.
-    shop.0.sql(&format!("UPDATE {} SET shelf = 'bath'", shop.table("shelves")));
-    wait_until("the shelf is gone", LIMIT, || {
+    shop.0.sql(&format!(
+        "UPDATE {} SET shelf = 'bath'",
+        shop.table("shelves")
+    ));
+    wait_until("the shelf is gone", SOON, || {
         node.get("/v1/cards/kitchen").status == 404
     });
     node.get("/v1/cards/bath").expect(200);
@@ -298,7 +330,8 @@ fn a_scheduled_price_flips(shop: &OwnTables) {
     let flips_at = now_ms() + 4000;
     let (prices, moment) = (
         shop.table("prices"),
-        shop.by_dialect("to_timestamp({} / 1000.0)", "{}").replace("{}", &flips_at.to_string()),
+        shop.by_dialect("to_timestamp({} / 1000.0)", "{}")
+            .replace("{}", &flips_at.to_string()),
     );
     shop.0.sql(&format!(
         "UPDATE {prices} SET valid_to = {moment} WHERE item_no = 8;
@@ -309,17 +342,27 @@ fn a_scheduled_price_flips(shop: &OwnTables) {
     let held = node.get("/v1/items/8").expect(200);
     assert_eq!(held.tier(), "l1");
     assert!(held.ttl().is_some_and(|ttl| ttl <= 4), "{held}");
-    wait_until("the price flips", LIMIT, || {
+    wait_until("the price flips", SOON, || {
         let began = now_ms();
         let reply = node.get("/v1/items/8").expect(200);
-        let price = reply.json()["price"].as_str().unwrap().parse::<f64>().unwrap();
+        let price = reply.json()["price"]
+            .as_str()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap();
         let is_late = began > flips_at + SLACK_MS;
         assert!(price < 200.0 || !is_late || reply.is_stale(), "{reply}");
-        assert!(price > 200.0 || now_ms() + SLACK_MS > flips_at, "too early: {reply}");
+        assert!(
+            price > 200.0 || now_ms() + SLACK_MS > flips_at,
+            "too early: {reply}"
+        );
         price < 200.0
     });
     let after = node.get("/v1/items/8").expect(200);
-    assert!(after.ttl().is_none_or(|ttl| ttl > 60), "nothing more is scheduled: {after}");
+    assert!(
+        after.ttl().is_none_or(|ttl| ttl > 60),
+        "nothing more is scheduled: {after}"
+    );
 }
 
 #[test]
@@ -341,13 +384,13 @@ fn next_query(query: &str) -> String {
 fn nodes_of_two_queries_share_redis_and_never_serve_each_others_bytes() {
     let shop = OwnTables::postgres();
     let redis = RedisServer::start().unwrap();
-    let l2 = format!("{NO_L3}\n[l2]\nurls = [\"{}\"]", redis.url());
+    let l2 = format!("{NO_L3}{}", l2(&redis));
     let start = |query: &str| Node::start(&shop.toml(query, &l2));
     let read = |node: &Node| node.get("/v1/items/7").expect(200);
     let old = start(shop.items());
     let first = read(&old);
     assert_eq!(first.json()["maker"], "Nordlicht");
-    wait_until("the document is in Redis", LIMIT, || {
+    wait_until("the document is in Redis", SOON, || {
         redis.command(&["DBSIZE"]).unwrap() != "0"
     });
     // A rolling deploy: both run, and read the same key by turns.
@@ -359,38 +402,53 @@ fn nodes_of_two_queries_share_redis_and_never_serve_each_others_bytes() {
     assert_ne!(etag(&first), etag(&renewed));
     let conditional = [("if-none-match", first.must("etag"))];
     let unlike = new.get_with("/v1/items/7", &conditional);
-    assert_eq!(unlike.status, 200, "another shape is never unchanged: {unlike}");
+    assert_eq!(
+        unlike.status, 200,
+        "another shape is never unchanged: {unlike}"
+    );
     old.restart();
     new.restart();
     for (node, wanted) in [(&old, &first), (&new, &renewed)] {
         let reply = read(node);
         assert_eq!(reply.tier(), "l2", "{reply}");
-        assert_eq!((reply.body.clone(), etag(&reply)), (wanted.body.clone(), etag(wanted)));
+        assert_eq!(
+            (reply.body.clone(), etag(&reply)),
+            (wanted.body.clone(), etag(wanted))
+        );
     }
 }
 
 #[test]
 fn a_changed_query_never_serves_what_the_old_one_left_in_l3() {
     let shop = OwnTables::sqlite();
-    let l3 = "[l3]\nadmission = \"always\"\ndeadline_ms = 1000";
-    let node = Node::start(&shop.toml(shop.items(), l3));
+    let node = Node::start(&shop.toml(shop.items(), L3));
     let first = node.get("/v1/items/7").expect(200);
     let restart_with = |query: &str| {
         // What is held in memory is written out when a node stops.
         assert!(node.stop().status.success());
-        std::fs::write(node.dir().join("node.toml"), shop.toml(query, l3)).unwrap();
+        std::fs::write(node.dir().join("node.toml"), shop.toml(query, L3)).unwrap();
         node.restart();
         node.get("/v1/items/7").expect(200)
     };
-    wait_until("the document is put to L3", LIMIT, || {
-        node.metric("hotshelf_puts_total", &[("tier", "l3"), ("outcome", "stored")]) > 0.0
+    wait_until("the document is put to L3", SOON, || {
+        node.metric(
+            "hotshelf_puts_total",
+            &[("tier", "l3"), ("outcome", "stored")],
+        ) > 0.0
     });
     let renewed = restart_with(&next_query(shop.items()));
     assert_eq!(renewed.tier(), "origin", "{renewed}");
     assert_eq!(renewed.json()["brand"], "Nordlicht");
     let again = restart_with(shop.items());
-    assert_eq!(again.tier(), "l3", "the first query's documents were there all the time: {again}");
-    assert_eq!((again.body.clone(), etag(&again)), (first.body.clone(), etag(&first)));
+    assert_eq!(
+        again.tier(),
+        "l3",
+        "the first query's documents were there all the time: {again}"
+    );
+    assert_eq!(
+        (again.body.clone(), etag(&again)),
+        (first.body.clone(), etag(&first))
+    );
 }
 
 fn a_query_that_the_database_refuses(shop: &OwnTables, column: &str) {
@@ -401,11 +459,18 @@ fn a_query_that_the_database_refuses(shop: &OwnTables, column: &str) {
     assert!(reply.header("retry-after").is_some(), "{reply}");
     let detail = reply.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("items"), "{detail}");
-    assert!(!detail.contains("SELECT"), "the query is nobody else's business: {detail}");
-    let batch = node.post("/v1/items:batchGet", r#"{"ids": ["7"]}"#).expect(200);
+    assert!(
+        !detail.contains("SELECT"),
+        "the query is nobody else's business: {detail}"
+    );
+    let batch = node
+        .post("/v1/items:batchGet", r#"{"ids": ["7"]}"#)
+        .expect(200);
     assert_eq!(batch.json()["results"][0]["status"], "unavailable");
     // Whoever wrote the query reads in the log what is wrong with it.
-    wait_until("the log names the column", LIMIT, || node.log().contains(column));
+    wait_until("the log names the column", SOON, || {
+        node.log().contains(column)
+    });
     node.get("/v1/cards/kitchen").expect(200);
     node.product("sku-0001").expect(200);
 }
@@ -436,24 +501,51 @@ fn config_check_explains_each_broken_query() {
     let good = "SELECT value AS id, '1' AS document FROM json_each(:ids)";
     check(&namespace("items", good)).expect(0);
     for (sql, parts) in [
-        ("SELECT '1' AS id, '1' AS document", &["namespace.items.sql", ":ids", "json_each(:ids)"][..]),
+        (
+            "SELECT '1' AS id, '1' AS document",
+            &["namespace.items.sql", ":ids", "json_each(:ids)"][..],
+        ),
         (
             "SELECT value AS id, :colour AS document FROM json_each(:ids)",
-            &["items", "unknown placeholder `:colour`", ":ids, :as_of, :locale"],
+            &[
+                "items",
+                "unknown placeholder `:colour`",
+                ":ids, :as_of, :locale",
+            ],
         ),
-        ("SELECT value AS id, '1' AS document FROM json_each(:ids); DROP TABLE items", &["items", "one `SELECT`"]),
-        ("SELECT value AS id, '1' AS document FROM json_each(:ids", &["items", "not closed"]),
-        ("SELECT value AS id, ?1 AS document FROM json_each(:ids)", &["items", "named ones"]),
-        ("SELECT ':ids' AS id, '1' AS document", &["items", "which ids"]),
+        (
+            "SELECT value AS id, '1' AS document FROM json_each(:ids); DROP TABLE items",
+            &["items", "one `SELECT`"],
+        ),
+        (
+            "SELECT value AS id, '1' AS document FROM json_each(:ids",
+            &["items", "not closed"],
+        ),
+        (
+            "SELECT value AS id, ?1 AS document FROM json_each(:ids)",
+            &["items", "named ones"],
+        ),
+        (
+            "SELECT ':ids' AS id, '1' AS document",
+            &["items", "which ids"],
+        ),
     ] {
         check(&namespace("items", sql)).expect(1).says(parts);
     }
     // Several broken queries are one report.
     let two = [
-        namespace("items", "SELECT value AS id, :colour AS document FROM json_each(:ids)"),
-        namespace("cards", "SELECT value AS id, :size AS document FROM json_each(:ids)"),
+        namespace(
+            "items",
+            "SELECT value AS id, :colour AS document FROM json_each(:ids)",
+        ),
+        namespace(
+            "cards",
+            "SELECT value AS id, :size AS document FROM json_each(:ids)",
+        ),
     ];
-    check(&two.concat()).expect(1).says(&["items", ":colour", "cards", ":size"]);
+    check(&two.concat())
+        .expect(1)
+        .says(&["items", ":colour", "cards", ":size"]);
 }
 
 #[test]
@@ -461,14 +553,21 @@ fn a_query_may_lie_in_a_file_beside_the_configuration() {
     let shop = OwnTables::sqlite();
     let folder = folder();
     std::fs::write(folder.path().join("items.sql"), shop.items()).unwrap();
-    let toml = shop
-        .toml(shop.items(), NO_L3)
-        .replace(&format!("sql = \"\"\"{}\"\"\"", shop.items()), "sql_file = \"items.sql\"");
+    let toml = shop.toml(shop.items(), NO_L3).replace(
+        &format!("sql = \"\"\"{}\"\"\"", shop.items()),
+        "sql_file = \"items.sql\"",
+    );
     assert!(toml.contains("sql_file"));
     std::fs::write(folder.path().join("node.toml"), &toml).unwrap();
     let file = folder.path().join("node.toml");
-    hotshelf(std::env::temp_dir().as_path(), &["config", "check", "--config", file.to_str().unwrap()]).expect(0);
+    hotshelf(
+        std::env::temp_dir().as_path(),
+        &["config", "check", "--config", file.to_str().unwrap()],
+    )
+    .expect(0);
     std::fs::remove_file(folder.path().join("items.sql")).unwrap();
     let missing = hotshelf(folder.path(), &["config", "check", "--config", "node.toml"]);
-    missing.expect(1).says(&["namespace.items.sql_file", "items.sql", "cannot be opened"]);
+    missing
+        .expect(1)
+        .says(&["namespace.items.sql_file", "items.sql", "cannot be opened"]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hotshelf_testkit::RedisServer;
-use hotshelf_tests::{Node, Reply};
+use hotshelf_tests::Reply;
 use serde_json::Value;
 
 /// Long enough for anything that a healthy node does on a busy machine.
@@ -13,8 +13,7 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const NO_L3: &str = "[l3]\nenabled = false\n";
 
 /// A tier on disk that takes everything, with a deadline that a busy machine keeps.
-pub(crate) const L3: &str =
-    "[l3]\nadmission = \"always\"\ndeadline_ms = 3000\nfree_bytes_min = 0\nput_deadline_ms = 10000\n";
+pub(crate) const L3: &str = "[l3]\nadmission = \"always\"\ndeadline_ms = 1500\nfree_bytes_min = 0\nput_deadline_ms = 10000\n";
 
 /// A shared tier with a deadline that a busy machine keeps.
 pub(crate) fn l2(redis: &RedisServer) -> String {
@@ -24,7 +23,7 @@ pub(crate) fn l2(redis: &RedisServer) -> String {
 /// The same by its URL.
 pub(crate) fn l2_at(url: &str) -> String {
     format!(
-        "[l2]\nurls = [\"{url}\"]\ndeadline_ms = 3000\nput_deadline_ms = 3000\nhedge_after_ms = 3000\n"
+        "[l2]\nurls = [\"{url}\"]\ndeadline_ms = 1500\nput_deadline_ms = 1500\nhedge_after_ms = 1500\n"
     )
 }
 
@@ -46,12 +45,6 @@ pub(crate) fn title(reply: &Reply) -> String {
         .as_str()
         .unwrap_or_default()
         .to_owned()
-}
-
-/// A counter's growth since a former reading.
-#[track_caller]
-pub(crate) fn grown(node: &Node, name: &str, labels: &[(&str, &str)], before: f64) -> f64 {
-    node.metric(name, labels) - before
 }
 
 /// The token of a version as it stands in a database: the timeline above 40 bits of sequence.

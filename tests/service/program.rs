@@ -58,12 +58,7 @@ pub(crate) fn hotshelf(folder: &Path, args: &[&str]) -> Run {
 }
 
 /// The same with variables of the environment and standard input.
-pub(crate) fn hotshelf_in(
-    folder: &Path,
-    env: &[(&str, &str)],
-    args: &[&str],
-    input: &[u8],
-) -> Run {
+pub(crate) fn hotshelf_in(folder: &Path, env: &[(&str, &str)], args: &[&str], input: &[u8]) -> Run {
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after", "5", RUN_LIMIT_S])
@@ -104,7 +99,10 @@ fn finish(mut command: Command, folder: &Path, input: &[u8]) -> Run {
 
 /// What the machine's environment says must not reach the program, nor how wide somebody's terminal is.
 fn clean(command: &mut Command, folder: &Path) {
-    let given: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    let given: Vec<_> = command
+        .get_envs()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let ours = text.starts_with("HOTSHELF_") && !given.contains(&name);
@@ -172,7 +170,9 @@ impl Background {
     /// Waits until it has written this to standard error.
     #[track_caller]
     pub(crate) fn wait_for_stderr(&self, text: &str) {
-        wait_until(&format!("it says `{text}`"), LIMIT, || self.stderr().contains(text));
+        wait_until(&format!("it says `{text}`"), LIMIT, || {
+            self.stderr().contains(text)
+        });
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -50,9 +50,15 @@ fn a_fetched_document_and_its_l1_hit_say_where_they_come_from() {
         hit.must("cache-status").starts_with("hotshelf; hit; ttl="),
         "{hit}"
     );
-    assert!(hit.ttl().is_some_and(|ttl| (0..=3600).contains(&ttl)), "{hit}");
+    assert!(
+        hit.ttl().is_some_and(|ttl| (0..=3600).contains(&ttl)),
+        "{hit}"
+    );
     let age: u64 = hit.must("age").parse().unwrap();
-    assert!(age <= 2, "a fresh answer was proved within the bound: {hit}");
+    assert!(
+        age <= 2,
+        "a fresh answer was proved within the bound: {hit}"
+    );
     for same in ["etag", "hotshelf-version", "vary", "content-type"] {
         assert_eq!(hit.header(same), fetched.header(same), "{same}");
     }
@@ -73,7 +79,12 @@ fn a_conditional_request_is_answered_304_until_the_document_changes() {
     let first = node.product("sku-0002").expect(200);
     let tag = first.must("etag");
 
-    let current = [tag.to_owned(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()];
+    let current = [
+        tag.to_owned(),
+        format!("W/{tag}"),
+        format!("\"x\", {tag}"),
+        "*".to_owned(),
+    ];
     for held in current {
         let reply = node.get_with("/v1/products/sku-0002", &[("if-none-match", &held)]);
         let reply = reply.expect(304);
@@ -87,7 +98,9 @@ fn a_conditional_request_is_answered_304_until_the_document_changes() {
 
     shop.rename("sku-0002", "Renamed");
     let ask = || node.get_with("/v1/products/sku-0002", &[("if-none-match", tag)]);
-    wait_until("the old tag no longer matches", SOON, || ask().status == 200);
+    wait_until("the old tag no longer matches", SOON, || {
+        ask().status == 200
+    });
     let changed = ask().expect(200);
     assert_eq!(title(&changed), "Renamed");
     assert_ne!(changed.must("etag"), tag);
@@ -98,7 +111,10 @@ fn each_encoding_has_its_own_tag_and_decodes_to_the_same_document() {
     let shop = Shop::sqlite();
     let node = small_node(&shop);
     let path = "/v1/products/sku-0003";
-    let ask = |accept: &str| node.get_with(path, &[("accept-encoding", accept)]).expect(200);
+    let ask = |accept: &str| {
+        node.get_with(path, &[("accept-encoding", accept)])
+            .expect(200)
+    };
 
     let plain = node.get(path).expect(200);
     let zstd = ask("gzip, deflate, br, zstd");
@@ -117,7 +133,10 @@ fn each_encoding_has_its_own_tag_and_decodes_to_the_same_document() {
         assert_eq!(small.must("vary"), "Accept-Encoding");
     }
     let tags = [plain.must("etag"), zstd.must("etag"), gzip.must("etag")];
-    assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+    assert!(
+        tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2],
+        "{tags:?}"
+    );
 
     for (accept, encoding) in [
         ("zstd;q=0, gzip", Some("gzip")),
@@ -147,11 +166,19 @@ fn head_has_the_headers_of_get_and_no_body() {
         let get = node.get_with(path, &headers).expect(200);
         let head = node.request("HEAD", path, &headers, b"").expect(200);
         assert!(head.body.is_empty());
-        for name in ["content-length", "content-type", "content-encoding", "etag", "vary"] {
+        for name in [
+            "content-length",
+            "content-type",
+            "content-encoding",
+            "etag",
+            "vary",
+        ] {
             assert_eq!(head.header(name), get.header(name), "{name} with {accept}");
         }
     }
-    let absent = node.request("HEAD", "/v1/products/none", &[], b"").expect(404);
+    let absent = node
+        .request("HEAD", "/v1/products/none", &[], b"")
+        .expect(404);
     assert_eq!(absent.must("content-type"), "application/problem+json");
 }
 
@@ -173,9 +200,16 @@ fn a_version_token_gets_that_version_or_newer_or_a_clear_refusal() {
     let version = shop.sql("SELECT ver FROM hotshelf.cache_version WHERE key = 'sku-0005'");
     let new_token = token(&version);
     let new = ask("sku-0005", &new_token).expect(200);
-    assert_eq!(title(&new), "Just written", "a writer reads its own write at once");
+    assert_eq!(
+        title(&new),
+        "Just written",
+        "a writer reads its own write at once"
+    );
     assert_eq!(new.must("hotshelf-version"), new_token);
-    assert_eq!(title(&ask("sku-0005", &old_token).expect(200)), "Just written");
+    assert_eq!(
+        title(&ask("sku-0005", &old_token).expect(200)),
+        "Just written"
+    );
     assert_eq!(ask("sku-0005", "0-999999").expect(200).body, new.body);
 
     let unknown = ask("sku-0005", "1-1000000000").expect(412);
@@ -183,10 +217,18 @@ fn a_version_token_gets_that_version_or_newer_or_a_clear_refusal() {
     let future_timeline = ask("sku-0005", "9-1").expect(412);
     assert_eq!(future_timeline.code(), "version_unknown");
     let late = ask("sku-0006", &new_token).expect(504);
-    assert_eq!(late.code(), "version_timeout", "another product never had that version");
+    assert_eq!(
+        late.code(),
+        "version_timeout",
+        "another product never had that version"
+    );
     for bad in ["abc", "1", "1-", "-1", "1-2-3", "99999999999-1"] {
         let refused = ask("sku-0005", bad).expect(400);
-        assert_eq!(refused.json()["errors"][0]["field"], "Hotshelf-Min-Version", "{bad}");
+        assert_eq!(
+            refused.json()["errors"][0]["field"],
+            "Hotshelf-Min-Version",
+            "{bad}"
+        );
     }
 }
 
@@ -207,7 +249,11 @@ fn an_absent_product_is_a_problem_that_says_what_is_known() {
     let again = node.product("nothing").expect(404);
     assert_eq!(again.tier(), "l1");
     assert_eq!(again.code(), "absent");
-    assert!(again.must("cache-status").starts_with("hotshelf; hit; ttl="));
+    assert!(
+        again
+            .must("cache-status")
+            .starts_with("hotshelf; hit; ttl=")
+    );
     assert_eq!(again.must("cache-control"), "no-cache");
     assert!(is_token(again.must("hotshelf-version")));
     assert_eq!(node.origin_documents(), 1.0);
@@ -227,20 +273,28 @@ fn a_product_that_comes_goes_and_comes_back_is_never_an_older_version() {
     };
     node.product("sku-0777").expect(404);
     shop.put(&[product(777)]);
-    wait_until("the product is there", SOON, || node.product("sku-0777").status == 200);
+    wait_until("the product is there", SOON, || {
+        node.product("sku-0777").status == 200
+    });
     let came = sequence(&node.product("sku-0777"));
     shop.sql("DELETE FROM product WHERE id = 'sku-0777'");
-    wait_until("the product is gone", SOON, || node.product("sku-0777").status == 404);
+    wait_until("the product is gone", SOON, || {
+        node.product("sku-0777").status == 404
+    });
     let gone = sequence(&node.product("sku-0777"));
     shop.put(&[product(777)]);
-    wait_until("the product is back", SOON, || node.product("sku-0777").status == 200);
+    wait_until("the product is back", SOON, || {
+        node.product("sku-0777").status == 200
+    });
     let back = sequence(&node.product("sku-0777"));
     assert!(came < gone && gone < back, "{came} {gone} {back}");
 
     shop.put(&[product(777)]);
     shop.rename("sku-0778", "nobody");
     shop.rename("sku-0001", "Somebody");
-    wait_until("the head has moved", SOON, || title(&node.product("sku-0001")) == "Somebody");
+    wait_until("the head has moved", SOON, || {
+        title(&node.product("sku-0001")) == "Somebody"
+    });
     assert_eq!(
         sequence(&node.product("sku-0777")),
         back,
@@ -269,7 +323,16 @@ fn a_batch_answers_each_id_in_its_place_and_by_itself() {
         .collect();
     assert_eq!(
         statuses,
-        ["present", "absent", "present", "present", "unavailable", "absent", "unchanged", "present"]
+        [
+            "present",
+            "absent",
+            "present",
+            "present",
+            "unavailable",
+            "absent",
+            "unchanged",
+            "present"
+        ]
     );
     assert_eq!(results[0]["document"]["id"], "sku-0012");
     assert_eq!(results[0]["tier"], "origin");
@@ -281,14 +344,24 @@ fn a_batch_answers_each_id_in_its_place_and_by_itself() {
     assert_eq!(results[4]["error"]["code"], "invalid");
     assert!(results[6].get("document").is_none());
     assert!(results[1].get("document").is_none());
-    assert_eq!(reply.must("cache-status"), "hotshelf; fwd=miss; detail=batch");
+    assert_eq!(
+        reply.must("cache-status"),
+        "hotshelf; fwd=miss; detail=batch"
+    );
     let interactive = [("class", "interactive"), ("outcome", "ok")];
     let statements = node.metric("hotshelf_origin_fetches_total", &interactive);
-    assert_eq!(statements, 2.0, "one for the single read, one for the rest of the batch");
+    assert_eq!(
+        statements, 2.0,
+        "one for the single read, one for the rest of the batch"
+    );
 
     let again = node.post("/v1/products:batchGet", &body).expect(200);
     let hits = again.json()["results"].as_array().unwrap().clone();
-    assert!(hits.iter().all(|hit| hit["status"] == "unavailable" || hit["tier"] == "l1"), "{again}");
+    assert!(
+        hits.iter()
+            .all(|hit| hit["status"] == "unavailable" || hit["tier"] == "l1"),
+        "{again}"
+    );
 }
 
 #[test]
@@ -298,7 +371,9 @@ fn a_batch_in_the_url_reads_encoded_ids() {
     "a,b/c %".clone_into(&mut odd.id);
     shop.put(&[odd]);
     let node = small_node(&shop);
-    let reply = node.get("/v1/products?ids=sku-0001,a%2Cb%2Fc%20%25,none").expect(200);
+    let reply = node
+        .get("/v1/products?ids=sku-0001,a%2Cb%2Fc%20%25,none")
+        .expect(200);
     let results = results(&reply);
     assert_eq!(results.len(), 3);
     assert_eq!(results[0]["document"]["id"], "sku-0001");
@@ -309,10 +384,17 @@ fn a_batch_in_the_url_reads_encoded_ids() {
     assert_eq!(single.tier(), "l1");
 
     let all: Vec<&str> = shop.ids()[..200].iter().map(String::as_str).collect();
-    let reply = node.get(&format!("/v1/products?ids={}", all.join(","))).expect(200);
+    let reply = node
+        .get(&format!("/v1/products?ids={}", all.join(",")))
+        .expect(200);
     let documents = reply.json()["results"].as_array().unwrap().clone();
     assert_eq!(documents.len(), 200);
-    assert!(documents.iter().zip(&all).all(|(result, id)| result["document"]["id"] == **id));
+    assert!(
+        documents
+            .iter()
+            .zip(&all)
+            .all(|(result, id)| result["document"]["id"] == **id)
+    );
 }
 
 #[test]
@@ -331,10 +413,17 @@ fn variants_have_documents_of_their_own() {
     let dollars = node.get("/v1/products/sku-0900?currency=USD").expect(200);
     assert_eq!(field(&euros, "price")["list_minor"], 1999);
     assert_eq!(field(&dollars, "price")["list_minor"], 2199);
-    assert_eq!(euros.must("hotshelf-version"), dollars.must("hotshelf-version"));
+    assert_eq!(
+        euros.must("hotshelf-version"),
+        dollars.must("hotshelf-version")
+    );
     assert_ne!(euros.must("etag"), dollars.must("etag"));
     let named = node.get("/v1/products/sku-0900?currency=EUR").expect(200);
-    assert_eq!(named.tier(), "l1", "the default by its name is the same key");
+    assert_eq!(
+        named.tier(),
+        "l1",
+        "the default by its name is the same key"
+    );
     let batch = node.post(
         "/v1/products:batchGet",
         r#"{"ids": ["sku-0900"], "variant": {"currency": "USD"}}"#,
@@ -353,7 +442,10 @@ fn change_is_seen(shop: &Shop) {
         title(&node.product("sku-0020")) == "Changed by SQL"
     });
     let after = node.product("sku-0020").expect(200);
-    assert_ne!(after.must("hotshelf-version"), before.must("hotshelf-version"));
+    assert_ne!(
+        after.must("hotshelf-version"),
+        before.must("hotshelf-version")
+    );
     let same = node.product("sku-0021").expect(200);
     for name in ["hotshelf-version", "etag"] {
         assert_eq!(same.header(name), other.header(name), "{name}");
@@ -366,12 +458,16 @@ fn change_is_seen(shop: &Shop) {
     );
 
     let price = shop.table("price");
-    shop.sql(&format!("UPDATE {price} SET list_minor = 1 WHERE product_id = 'sku-0021'"));
+    shop.sql(&format!(
+        "UPDATE {price} SET list_minor = 1 WHERE product_id = 'sku-0021'"
+    ));
     wait_until("a new price is seen", SOON, || {
         field(&node.product("sku-0021"), "price")["list_minor"] == 1
     });
     let stock = shop.table("stock");
-    shop.sql(&format!("UPDATE {stock} SET quantity = 0 WHERE product_id = 'sku-0021'"));
+    shop.sql(&format!(
+        "UPDATE {stock} SET quantity = 0 WHERE product_id = 'sku-0021'"
+    ));
     wait_until("an empty stock is seen", SOON, || {
         field(&node.product("sku-0021"), "availability") == "out_of_stock"
     });
@@ -394,7 +490,12 @@ fn the_description_health_and_metrics_are_where_they_belong() {
     let description = node.get("/openapi.json").expect(200).json();
     let format = description["openapi"].as_str().unwrap();
     assert!(format.starts_with("3.1"), "{format}");
-    for path in ["/v1/{namespace}/{id}", "/v1/{namespace}:batchGet", "/v1/{namespace}", "/readyz"] {
+    for path in [
+        "/v1/{namespace}/{id}",
+        "/v1/{namespace}:batchGet",
+        "/v1/{namespace}",
+        "/readyz",
+    ] {
         assert!(description["paths"].get(path).is_some(), "{path}");
     }
     for path in ["/livez", "/readyz"] {
@@ -403,7 +504,10 @@ fn the_description_health_and_metrics_are_where_they_belong() {
     }
     node.admin("/metrics").expect(200);
     assert_eq!(node.get("/metrics").expect(404).code(), "unknown_route");
-    assert_eq!(node.admin("/v1/products/sku-0001").expect(404).code(), "unknown_route");
+    assert_eq!(
+        node.admin("/v1/products/sku-0001").expect(404).code(),
+        "unknown_route"
+    );
 }
 
 #[test]
@@ -437,11 +541,19 @@ fn http_2_is_spoken_without_an_upgrade() {
         let one = ask("sku-0001").await.unwrap();
         assert_eq!(one.version(), reqwest::Version::HTTP_2);
         assert_eq!(one.status(), 200);
-        assert_eq!(one.headers()["cache-status"], "hotshelf; fwd=miss; detail=origin");
+        assert_eq!(
+            one.headers()["cache-status"],
+            "hotshelf; fwd=miss; detail=origin"
+        );
         let document: serde_json::Value = one.json().await.unwrap();
         assert_eq!(document["id"], "sku-0001");
         let hit = ask("sku-0001").await.unwrap();
-        assert!(hit.headers()["cache-status"].to_str().unwrap().ends_with("detail=l1"));
+        assert!(
+            hit.headers()["cache-status"]
+                .to_str()
+                .unwrap()
+                .ends_with("detail=l1")
+        );
         let absent = ask("none").await.unwrap();
         assert_eq!(absent.status(), 404);
     });

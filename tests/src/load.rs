@@ -35,6 +35,8 @@ pub struct Counts {
     /// No whole answer: refused, reset or cut short. A kept connection that ends before the first byte of an answer is tried once
     /// more on a new one, as every client does.
     pub broken: u64,
+    /// Those of `broken` that ended after the first byte of an answer.
+    pub cut: u64,
     /// 200 with a document of another id.
     pub wrong: u64,
     /// The longest time to an answer.
@@ -61,6 +63,13 @@ impl Counts {
 
     fn add(&mut self, id: &str, outcome: io::Result<Reply>, took: Duration) {
         self.slowest = self.slowest.max(took);
+        let is_cut = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
+            )
+        };
+        self.cut += u64::from(outcome.as_ref().is_err_and(is_cut));
         let counter = match &outcome {
             Ok(reply) => self.counter(id, reply),
             Err(_) => &mut self.broken,
@@ -183,15 +192,15 @@ impl Reader {
         }
     }
 
-    /// The cube of a uniform number: half of the reads go to an eighth of the ids.
+    /// By the cube of a uniform number: half of the reads go to an eighth of the ids.
     fn pick(&mut self) -> String {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut random = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         random = (random ^ (random >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let fraction = (random >> 40) as u32;
-        let uniform = f64::from(fraction) / f64::from(1_u32 << 24);
-        let at = uniform.powi(3) * self.ids.len() as f64;
-        self.ids[(at as usize).min(self.ids.len() - 1)].clone()
+        // 20 random bits, so that the cube has 60.
+        let cube = u128::from(random >> 44).pow(3);
+        let at = (cube * self.ids.len() as u128) >> 60;
+        self.ids[usize::try_from(at).unwrap()].clone()
     }
 
     fn read(&mut self, id: &str) -> io::Result<Reply> {

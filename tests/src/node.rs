@@ -22,6 +22,8 @@ use crate::time::stopwatch;
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Beyond every drain timeout that tests configure.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any fill may take.
+const REST_LIMIT: Duration = Duration::from_secs(20);
 const PORT_TRIES: usize = 5;
 const LOG_LINES_SHOWN: usize = 60;
 
@@ -85,10 +87,7 @@ impl Node {
             node.http = free_port();
             node.admin = free_port();
         }
-        panic!(
-            "the node found no free port; its log says:\n{}",
-            node.log()
-        );
+        panic!("the node found no free port; its log says:\n{}", node.log());
     }
 
     /// Starts the process; says whether it came to answering.
@@ -97,7 +96,10 @@ impl Node {
         let mut alive = true;
         wait_until("the node answers or ends", START_LIMIT, || {
             alive = self.is_running();
-            !alive || self.try_get("/livez").is_ok_and(|reply| reply.status == 200)
+            !alive
+                || self
+                    .try_get("/livez")
+                    .is_ok_and(|reply| reply.status == 200)
         });
         alive
     }
@@ -108,7 +110,9 @@ impl Node {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(binary())
             .arg("serve");
-        command.arg("--config").arg(self.dir.path().join("node.toml"));
+        command
+            .arg("--config")
+            .arg(self.dir.path().join("node.toml"));
         let own = [
             format!("node.data_dir={}", self.data_dir().display()),
             format!("http.listen=127.0.0.1:{}", self.http),
@@ -352,17 +356,45 @@ impl Node {
     }
 }
 
+impl Node {
+    /// What must hold of every node after every test: its flights land and give the budget back, also those whose clients went
+    /// away, and nothing is logged as an error.
+    fn check_rest(&self) {
+        if self.is_running() {
+            wait_until(
+                "no flight is left and no fetch is under way",
+                REST_LIMIT,
+                || {
+                    ["hotshelf_flights", "hotshelf_origin_budget_in_use"]
+                        .iter()
+                        .all(|gauge| self.metric(gauge, &[]) == 0.0)
+                },
+            );
+        }
+        let log = self.log();
+        let bad = log
+            .lines()
+            .find(|line| line.contains("panicked at") || line.contains("ERROR"));
+        assert!(bad.is_none(), "the node logged an error: {bad:?}");
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_rest();
+        }
         self.kill();
-        let log = self.log();
         if std::thread::panicking() {
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
-            eprintln!("--- log of the node on port {}\n{}\n---", self.http, shown.join("\n"));
-            return;
+            eprintln!(
+                "--- log of the node on port {}\n{}\n---",
+                self.http,
+                shown.join("\n")
+            );
         }
-        assert!(!log.contains("panicked at"), "the node panicked:\n{log}");
     }
 }
 
@@ -434,9 +466,15 @@ mod tests {
         let line = r#"hotshelf_reads_total{tier="l1",outcome="hit"} 12"#;
         let value = |name: &str, labels: &[(&str, &str)]| series(line, name, labels);
         assert_eq!(value("hotshelf_reads_total", &[]), Some(12.0));
-        assert_eq!(value("hotshelf_reads_total", &[("outcome", "hit")]), Some(12.0));
+        assert_eq!(
+            value("hotshelf_reads_total", &[("outcome", "hit")]),
+            Some(12.0)
+        );
         assert_eq!(value("hotshelf_reads_total", &[("tier", "l2")]), None);
         assert_eq!(value("hotshelf_reads", &[]), None);
-        assert_eq!(series("hotshelf_flights 3", "hotshelf_flights", &[]), Some(3.0));
+        assert_eq!(
+            series("hotshelf_flights 3", "hotshelf_flights", &[]),
+            Some(3.0)
+        );
     }
 }

@@ -1,14 +1,16 @@
 //! Admission: whether a copy from outside the process may be served.
 
-use hotshelf_model::{DbTime, Entry, Parents, Version};
+use hotshelf_model::{DbTime, Entry, Hist, Parents, Version};
 
 use crate::knowledge::Knowledge;
 
 /// What admission needs to know of the moment and of the reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The copy. Its key, history, shape and checksums have been checked by the tier that gave it.
+    /// The copy. Its key, shape and checksums have been checked by the tier that gave it.
     pub entry: &'a Entry,
+    /// The history that it was looked for in, or that its fetch named. The node's may have changed since.
+    pub hist: Hist,
     /// When it is no longer fresh by age.
     pub expires_at: DbTime,
     /// The least version that will do.
@@ -22,7 +24,7 @@ pub struct Candidate<'a> {
 pub enum Refusal {
     /// Its TTL has run out, or the moment has come at which the document changes by time alone.
     Expired,
-    /// A newer version is known.
+    /// A newer version is known, or the copy belongs to another history.
     Dead,
 }
 
@@ -55,7 +57,8 @@ impl Admission {
 /// above the low mark is known; so with `position >= low` nothing that this node knows of is newer.
 pub fn admit(knowledge: &Knowledge, candidate: &Candidate<'_>, now: DbTime) -> Admission {
     let entry = candidate.entry;
-    if entry.stamp.version < candidate.floor {
+    let is_of_another_history = candidate.tracked && candidate.hist != knowledge.hist;
+    if is_of_another_history || entry.stamp.version < candidate.floor {
         return Admission::Refused(Refusal::Dead);
     }
     if now >= candidate.expires_at || entry.valid_until.is_some_and(|until| now >= until) {
@@ -116,6 +119,7 @@ mod tests {
     fn candidate(entry: &Entry) -> Candidate<'_> {
         Candidate {
             entry,
+            hist: Hist(1),
             expires_at: DbTime(1000),
             floor: Version::NONE,
             tracked: true,
@@ -160,6 +164,28 @@ mod tests {
         assert_eq!(
             admit(&knowledge(1, 50), &candidate, DbTime(200)),
             Admission::Refused(Refusal::Dead)
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_history_that_ended_while_it_was_looked_up_is_dead() {
+        let entry = entry(1, 7, 50);
+        let candidate = Candidate {
+            hist: Hist(9),
+            ..candidate(&entry)
+        };
+        assert_eq!(
+            admit(&knowledge(1, 50), &candidate, DbTime(200)),
+            Admission::Refused(Refusal::Dead)
+        );
+        let untracked = Candidate {
+            tracked: false,
+            ..candidate
+        };
+        assert_eq!(
+            admit(&knowledge(1, 50), &untracked, DbTime(200)),
+            Admission::Fresh,
+            "the database's history says nothing of an origin without it"
         );
     }
 

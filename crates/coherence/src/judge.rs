@@ -11,7 +11,8 @@ use crate::knowledge::Generation;
 pub struct Held {
     /// The generation in which it was admitted.
     pub generation: Generation,
-    /// The moment before the statement that read it from a primary; zero for a copy from elsewhere.
+    /// The last moment at which this copy itself was proved current: before the statement that read or checked it on a primary, or
+    /// the node's proof at its admission.
     pub as_of: Boot,
     /// When a refresh is due.
     pub soft_at: Boot,
@@ -59,11 +60,7 @@ pub fn judge(held: &Held, context: &HitContext) -> Verdict {
     if held.tracked && held.generation != context.generation {
         return Verdict::Suspect;
     }
-    if context.now >= held.hard_at
-        || held
-            .valid_until
-            .is_some_and(|until| context.db_now >= until)
-    {
+    if is_expired(held, context) {
         return Verdict::Expired;
     }
     if held.tracked && context.now.since(context.proof.max(held.as_of)) > context.staleness_bound {
@@ -75,19 +72,48 @@ pub fn judge(held: &Held, context: &HitContext) -> Verdict {
     Verdict::Fresh
 }
 
-/// How old a labelled answer must be called: nothing that was committed before `now` minus this is missing from it.
+/// Whether a copy's time is over, by age or because the document has changed by time alone.
+#[inline]
+pub fn is_expired(held: &Held, context: &HitContext) -> bool {
+    context.now >= held.hard_at || has_flipped(held, context)
+}
+
+#[inline]
+fn has_flipped(held: &Held, context: &HitContext) -> bool {
+    held.valid_until
+        .is_some_and(|until| context.db_now >= until)
+}
+
+/// Whether a copy that was found for a read needs nobody else to prove it: it was itself proved within the staleness bound. So
+/// what a fetch brings is fresh for its readers although the change log has moved, or although its TTL is zero.
+pub fn proves_itself(held: &Held, context: &HitContext) -> bool {
+    context.now.since(held.as_of) <= context.staleness_bound && !has_flipped(held, context)
+}
+
+/// How old a labelled answer must be called: nothing that was committed before `now` minus this is missing from it, and it has been
+/// past its TTL no longer than this.
 ///
 /// `proved_at` is the last moment at which the copy was proved current.
 pub fn stale_age(held: &Held, proved_at: Boot, context: &HitContext) -> Duration {
-    let since_proof = if held.tracked {
-        context.now.since(proved_at)
+    context.now.since(proved_at).max(overdue(held, context))
+}
+
+/// How long a copy has been held beyond what was promised; the stale cap bounds it.
+///
+/// Without a change log copies are allowed to be as old as their TTL, so only what lies beyond it counts.
+pub fn over_age(held: &Held, proved_at: Boot, context: &HitContext) -> Duration {
+    if held.tracked {
+        stale_age(held, proved_at, context)
     } else {
-        context.now.since(held.hard_at)
-    };
+        overdue(held, context)
+    }
+}
+
+fn overdue(held: &Held, context: &HitContext) -> Duration {
     let since_flip = held
         .valid_until
         .map_or(Duration::ZERO, |until| context.db_now.since(until));
-    since_proof.max(since_flip)
+    context.now.since(held.hard_at).max(since_flip)
 }
 
 #[cfg(test)]
@@ -168,23 +194,57 @@ mod tests {
     }
 
     #[test]
-    fn the_label_counts_from_the_last_proof_or_from_the_flip_whichever_is_longer() {
+    fn the_label_counts_from_the_last_proof_the_ttl_or_the_flip_whichever_is_longest() {
+        for (proved_at, now, age) in [(80, 85, 5), (94, 95, 5), (129, 130, 40)] {
+            assert_eq!(
+                stale_age(&held(), Boot(proved_at * SECOND), &at(now)),
+                Duration::from_secs(age),
+                "after {now} s"
+            );
+        }
+        let unscheduled = Held {
+            valid_until: None,
+            ..held()
+        };
         assert_eq!(
-            stale_age(&held(), Boot(80 * SECOND), &at(85)),
-            Duration::from_secs(5)
+            stale_age(&unscheduled, Boot(129 * SECOND), &at(130)),
+            Duration::from_secs(30),
+            "the node's proofs do not make a copy younger than its TTL allows"
         );
-        assert_eq!(
-            stale_age(&held(), Boot(94 * SECOND), &at(95)),
-            Duration::from_secs(5)
-        );
+    }
+
+    #[test]
+    fn without_a_change_log_the_label_counts_from_the_read_and_the_cap_from_the_ttl() {
         let untracked = Held {
             tracked: false,
             valid_until: None,
             ..held()
         };
+        let read_at = Boot(10 * SECOND);
         assert_eq!(
-            stale_age(&untracked, Boot(0), &at(130)),
+            stale_age(&untracked, read_at, &at(130)),
+            Duration::from_secs(120)
+        );
+        assert_eq!(
+            over_age(&untracked, read_at, &at(130)),
             Duration::from_secs(30)
         );
+        assert_eq!(
+            over_age(&held(), read_at, &at(130)),
+            Duration::from_secs(120)
+        );
+    }
+
+    #[test]
+    fn a_copy_proves_itself_for_the_bound_but_never_past_its_flip() {
+        let just_read = |as_of| Held {
+            generation: Generation(1),
+            as_of: Boot(as_of * SECOND),
+            hard_at: Boot(0),
+            ..held()
+        };
+        assert!(proves_itself(&just_read(87), &at(89)));
+        assert!(!proves_itself(&just_read(86), &at(89)));
+        assert!(!proves_itself(&just_read(89), &at(90)));
     }
 }

@@ -3,13 +3,22 @@
 use hotshelf_model::{Hist, Poll, Position, Timeline};
 
 /// Counts resyncs: a copy of an earlier generation is suspect.
+///
+/// The generations of a node's knowledge are even. The odd number below one belongs to copies of the same history that this
+/// knowledge proves nothing about; so they are newer than all that was proved before, and still never taken for proved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub u32);
 
 impl Generation {
     #[must_use]
     fn next(self) -> Self {
-        Generation(self.0.wrapping_add(1))
+        Generation(self.0.wrapping_add(2))
+    }
+
+    /// The generation of a copy that was found in this one without being proved.
+    #[must_use]
+    pub fn unproved(self) -> Self {
+        Generation(self.0.saturating_sub(1))
     }
 }
 
@@ -53,11 +62,15 @@ impl Knowledge {
 
     /// What a node knows after a further poll.
     ///
-    /// A timeline below the known one is a primary that was replaced; it is not listened to. A head below the low mark on the same
-    /// timeline means that the log lost records: every copy becomes suspect and is then judged by its version.
+    /// A timeline below the known one is a primary that was replaced; it is not listened to, and neither is a standby, which may lag
+    /// or belong to a branch that was lost. A head of a primary below the low mark on the same timeline means that the log lost
+    /// records: every copy becomes suspect and is then judged by its version.
     #[must_use]
     pub fn after(self, poll: &Poll) -> (Self, PollChange) {
         let head = poll.head;
+        if !head.primary {
+            return (self, PollChange::Unmoved);
+        }
         if head.hist != self.hist {
             let first = Self::first(poll);
             return (
@@ -144,6 +157,28 @@ mod tests {
         let old = poll(1, 1, 90);
         assert_eq!(knowledge.after(&old), (knowledge, PollChange::Unmoved));
         assert!(!knowledge.is_proved_by(&old));
+    }
+
+    #[test]
+    fn a_standby_that_lags_or_has_another_history_moves_nothing() {
+        let knowledge = Knowledge::first(&poll(1, 1, 7));
+        for (hist, timeline, position) in [(1, 1, 3), (1, 1, 9), (1, 2, 9), (2, 1, 7)] {
+            let mut standby = poll(hist, timeline, position);
+            standby.head.primary = false;
+            assert_eq!(
+                knowledge.after(&standby),
+                (knowledge, PollChange::Unmoved),
+                "with a low mark below the last proof, copies without what was proved would pass"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unproved_generation_lies_between_the_proved_ones() {
+        let before = Knowledge::first(&poll(1, 1, 7));
+        let (after, _) = before.after(&poll(1, 1, 8));
+        assert!(before.generation < after.generation.unproved());
+        assert!(after.generation.unproved() < after.generation);
     }
 
     #[test]

@@ -14,5 +14,5 @@ pub mod judge;
 pub mod knowledge;
 
 pub use admit::{Admission, Candidate, Refusal, admit, unchanged};
-pub use judge::{Held, HitContext, Verdict, judge, stale_age};
+pub use judge::{Held, HitContext, Verdict, is_expired, judge, over_age, proves_itself, stale_age};
 pub use knowledge::{Generation, Knowledge, PollChange};

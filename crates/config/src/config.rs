@@ -322,6 +322,7 @@ pub struct HttpSource {
     pub batch_ids_max: usize,
     pub valid_until_header: Option<String>,
     pub valid_until_pointer: Option<String>,
+    pub absent_pointer: Option<String>,
     /// Names in lower case.
     pub headers: Vec<(String, Secret)>,
     pub timeout: Duration,

@@ -34,6 +34,7 @@ const KIND_KEYS: [(&str, &[&str]); 2] = [
             "batch_ids_max",
             "valid_until_header",
             "valid_until_pointer",
+            "absent_pointer",
             "headers",
             "timeout_ms",
             "requests_max",
@@ -277,6 +278,7 @@ impl Resolver {
             batch_ids_max: raw.batch_ids_max(),
             valid_until_header: lower(&raw.valid_until_header),
             valid_until_pointer: raw.valid_until_pointer.clone(),
+            absent_pointer: raw.absent_pointer.clone(),
             headers: raw
                 .headers
                 .clone()
@@ -318,6 +320,7 @@ impl Resolver {
             ("version_pointer", &raw.version_pointer),
             ("id_pointer", &raw.id_pointer),
             ("valid_until_pointer", &raw.valid_until_pointer),
+            ("absent_pointer", &raw.absent_pointer),
         ];
         for (key, pointer) in pointers {
             if pointer

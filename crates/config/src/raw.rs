@@ -263,7 +263,7 @@ section! {
     /// Memory for blocks that were read.
     block_cache_bytes: usize = 128 * MIB, count(MIB as u64, SIZE_MAX);
     /// Threads that read; each waits for one read of the disk at a time.
-    threads: usize = 16, count(1, 256);
+    threads: usize = 8, count(1, 256);
     /// Most operations waiting for a thread; further ones are answered `unavailable`.
     queue_max: usize = 1024, count(1, 1_000_000);
     /// How long a read may wait for L3 before it goes on to the origin.
@@ -285,7 +285,7 @@ section! {
     /// Nothing is put while the disk has less free space than this.
     free_bytes_min: u64 = GIB as u64, count(0, SIZE_MAX);
     /// Failures in a row after which L3 is left alone for a while.
-    breaker_failures_max: u16 = 3, count(1, 1000);
+    breaker_failures_max: u16 = 32, count(1, 1000);
     /// How long it is left alone the first time before one call tries again; doubled each time it still fails.
     breaker_open_min_ms: u64 = 500, count(1, 600_000);
     /// How long it is left alone at most.
@@ -365,6 +365,8 @@ section! {
     valid_until_header: String, Text, unset "`valid_until_pointer`, or never", example "\"X-Valid-Until\"";
     /// Kind `http`: where the document says the same, as a JSON pointer.
     valid_until_pointer: String, Text, unset "never", example "\"/valid_until\"";
+    /// Where a document says `true` when its product is absent (JSON pointer), so that a batch can tell a deletion's version.
+    absent_pointer: String, Text, unset "an absent product has no document", example "\"/deleted\"";
     /// Kind `http`: headers sent with each request. Their values are secret.
     headers: BTreeMap<String, Secret>, Headers, unset "none", example "{ authorization = \"Bearer TOKEN\" }";
     /// Kind `http`: how long one request may take.

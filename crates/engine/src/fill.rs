@@ -198,6 +198,7 @@ impl Fill {
             &knowledge,
             &Candidate {
                 entry,
+                hist: knowledge.hist,
                 expires_at,
                 floor,
                 tracked,

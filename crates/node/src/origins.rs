@@ -144,6 +144,7 @@ fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNames
         version_pointer: source.version_pointer.clone(),
         valid_until_header: source.valid_until_header.clone(),
         valid_until_pointer: source.valid_until_pointer.clone(),
+        absent_pointer: source.absent_pointer.clone(),
         requests_max: source.requests_max,
         headers: headers.collect(),
         timeout: source.timeout,

@@ -16,6 +16,7 @@ use crate::settings::HttpNamespace;
 pub(crate) struct Places {
     pub(crate) version: Place,
     valid_until: Place,
+    absent: Option<PointerBuf>,
 }
 
 /// One number in an answer: in a header, in the document, or in the first of both that has it.
@@ -45,6 +46,7 @@ impl Places {
         Ok(Places {
             version,
             valid_until,
+            absent: pointer("absent_pointer", settings.absent_pointer.as_deref())?,
         })
     }
 
@@ -81,7 +83,12 @@ impl Places {
 
     /// Reads a document as far as needed; that it is JSON is checked in any case.
     fn parsed(&self, body: &[u8]) -> Result<Option<Value>, String> {
-        let parsed = if self.version.pointer.is_some() || self.valid_until.pointer.is_some() {
+        let pointers = [
+            &self.version.pointer,
+            &self.valid_until.pointer,
+            &self.absent,
+        ];
+        let parsed = if pointers.into_iter().any(Option::is_some) {
             serde_json::from_slice(body).map(Some)
         } else {
             serde_json::from_slice::<&RawValue>(body).map(|_| None)
@@ -97,6 +104,11 @@ impl Places {
     ) -> Result<FetchedDocument, String> {
         let version = self.version.find(headers, value, "version")?;
         let version = version.ok_or_else(|| format!("has no version in {}", self.version))?;
+        let resolved = self.absent.as_ref().zip(value);
+        if resolved.is_some_and(|(pointer, value)| pointer.resolve(value) == Ok(&Value::Bool(true)))
+        {
+            return Ok(absent(Version(version)));
+        }
         Ok(FetchedDocument {
             version: Version(version),
             body: Some(body),

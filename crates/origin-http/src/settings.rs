@@ -44,6 +44,9 @@ pub struct HttpNamespace {
     pub valid_until_header: Option<String>,
     /// Where the document says the same; absent or `null` is never. Looked at when there is no header.
     pub valid_until_pointer: Option<String>,
+    /// Where a document says `true` when its product is absent, so that the absence has the document's version too. A 404 or 410
+    /// says the same without it, but a batch has no other way to tell the version of a deletion.
+    pub absent_pointer: Option<String>,
     /// Headers of every request, such as `authorization`. Their values are never printed.
     pub headers: Vec<(String, String)>,
     /// The time for one request with its answer, at least 1 ms.
@@ -82,6 +85,7 @@ impl HttpNamespace {
             version_pointer: Some("/version".to_owned()),
             valid_until_header: None,
             valid_until_pointer: None,
+            absent_pointer: None,
             headers: Vec::new(),
             timeout: Duration::from_secs(2),
             document_bytes_max: 1 << 20,

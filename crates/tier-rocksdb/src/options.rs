@@ -13,6 +13,8 @@ const BLOCK_BYTES: usize = 16 << 10;
 const BYTES_PER_SYNC: u64 = 1 << 20;
 /// So many small files are merged into one, so that the filters to ask stay few.
 const MERGED_FILES_MIN: i32 = 8;
+/// Room is made by dropping the oldest file whole, so no merged file may be more than this part of all.
+const MERGED_FILE_PART: u64 = 16;
 
 pub(crate) fn options(settings: &RocksSettings, direct_io: bool) -> Result<Options, Error> {
     let mut options = fifo(settings)?;
@@ -20,6 +22,7 @@ pub(crate) fn options(settings: &RocksSettings, direct_io: bool) -> Result<Optio
     options.set_compaction_style(DBCompactionStyle::Fifo);
     options.set_ttl(settings.ttl.as_secs());
     options.set_level_zero_file_num_compaction_trigger(MERGED_FILES_MIN);
+    options.set_max_compaction_bytes(settings.bytes_max / MERGED_FILE_PART);
     options.set_compression_type(DBCompressionType::None);
     options.set_write_buffer_size(settings.memtable_bytes);
     options.set_max_write_buffer_number(4);

@@ -84,7 +84,9 @@ impl Service {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, router).await.unwrap();
         };
-        block_on(async { tokio::spawn(serve) });
+        block_on(async {
+            tokio::spawn(serve);
+        });
         Service {
             port,
             shared,
@@ -106,7 +108,14 @@ impl Service {
     }
 
     /// Writes a text as it is, in English.
-    pub(crate) fn write(&self, id: &str, locale: &str, version: u64, document: &str, until: Option<u64>) {
+    pub(crate) fn write(
+        &self,
+        id: &str,
+        locale: &str,
+        version: u64,
+        document: &str,
+        until: Option<u64>,
+    ) {
         let number = |number: u64| i64::try_from(number).unwrap();
         let statement = sqlx::query("INSERT OR REPLACE INTO article VALUES (?, ?, ?, ?, ?)")
             .bind(id)
@@ -149,7 +158,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/{locale}/articles/{id}", get(one))
         .route("/{locale}/articles", get(many_by_id))
         .route("/{locale}/listed", get(many_in_a_list))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), misbehave))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            misbehave,
+        ))
         .with_state(shared)
 }
 
@@ -176,7 +188,9 @@ impl Shared {
     async fn find(&self, locale: &str, ids: &[String]) -> Vec<Row> {
         let statement = "SELECT id, version, document, valid_until FROM article
             WHERE locale = ? AND id IN (SELECT value FROM json_each(?))";
-        let query = sqlx::query_as(statement).bind(locale).bind(json!(ids).to_string());
+        let query = sqlx::query_as(statement)
+            .bind(locale)
+            .bind(json!(ids).to_string());
         query.fetch_all(&self.database).await.unwrap()
     }
 
@@ -189,7 +203,13 @@ impl Shared {
         });
     }
 
-    async fn many(&self, locale: &str, query: Option<&str>, target: String, headers: &HeaderMap) -> Vec<Row> {
+    async fn many(
+        &self,
+        locale: &str,
+        query: Option<&str>,
+        target: String,
+        headers: &HeaderMap,
+    ) -> Vec<Row> {
         // The ids are joined with commas, and one with a comma in it is asked for alone.
         let url = format!("http://service/?{}", query.unwrap_or_default());
         let url = reqwest::Url::parse(&url).unwrap();
@@ -200,7 +220,11 @@ impl Shared {
     }
 }
 
-async fn one(State(shared): State<Arc<Shared>>, Path((locale, id)): Path<(String, String)>, request: Request) -> Response {
+async fn one(
+    State(shared): State<Arc<Shared>>,
+    Path((locale, id)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     let ids = [id];
     shared.note(request.uri().to_string(), &ids, request.headers());
     let Some((_, version, document, until)) = shared.find(&locale, &ids).await.pop() else {
@@ -226,7 +250,9 @@ async fn many_by_id(
     request: Request,
 ) -> Response {
     let target = request.uri().to_string();
-    let rows = shared.many(&locale, query.as_deref(), target, request.headers()).await;
+    let rows = shared
+        .many(&locale, query.as_deref(), target, request.headers())
+        .await;
     let documents: Map<String, Value> = rows
         .into_iter()
         .map(|(id, _, document, _)| (id, serde_json::from_str(&document).unwrap()))
@@ -242,7 +268,9 @@ async fn many_in_a_list(
     request: Request,
 ) -> Response {
     let target = request.uri().to_string();
-    let mut rows = shared.many(&locale, query.as_deref(), target, request.headers()).await;
+    let mut rows = shared
+        .many(&locale, query.as_deref(), target, request.headers())
+        .await;
     rows.reverse();
     let documents: Vec<Value> = rows
         .into_iter()

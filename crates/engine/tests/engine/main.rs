@@ -3,6 +3,7 @@
 
 mod batch;
 mod fill;
+mod proof;
 mod read;
 mod shop;
 mod stale;

@@ -70,6 +70,14 @@ impl Shop {
 
     /// Starts a node and waits until it has caught up.
     pub(crate) async fn node(&self) -> Node {
+        let node = self.node_without_waiting();
+        node.until("the node has caught up", |node| node.cache.is_ready())
+            .await;
+        node
+    }
+
+    /// Starts a node.
+    pub(crate) fn node_without_waiting(&self) -> Node {
         let l3 = Arc::new(FakeTier::new(TierName::L3));
         let cache = Cache::builder(Arc::clone(&self.origin) as _)
             .settings(self.settings)
@@ -79,14 +87,19 @@ impl Shop {
             .leases(Arc::clone(&self.leases) as _)
             .namespace(self.namespace.clone(), Arc::clone(&self.origin) as _)
             .start();
-        let node = Node {
-            cache,
+        Node {
             l3,
+            ..self.over(cache)
+        }
+    }
+
+    /// A node over a cache that the test has built itself, without a disk.
+    pub(crate) fn over(&self, cache: Cache) -> Node {
+        Node {
+            cache,
+            l3: Arc::new(FakeTier::new(TierName::L3)),
             clock: Arc::clone(&self.clock),
-        };
-        node.until("the node has caught up", |node| node.cache.is_ready())
-            .await;
-        node
+        }
     }
 
     pub(crate) fn tier_key(&self, id: &str) -> TierKey {

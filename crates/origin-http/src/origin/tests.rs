@@ -163,14 +163,21 @@ async fn many(
                 .into_owned()
         })
         .collect();
-    let documents = shop.documents.lock();
+    let mut documents = shop.documents.lock().clone();
+    let deleted = shop.deleted.lock().clone();
+    let told = deleted
+        .into_iter()
+        .map(|(id, version)| (id, format!("{{\"deleted\":true,\"version\":{version}}}")));
+    for (id, document) in told {
+        documents.entry(id).or_insert(document);
+    }
     let found = ids
         .iter()
         .filter_map(|id| documents.get(id).map(|document| (id, document)));
     match form.as_str() {
         "object" => {
             let pairs: Vec<String> = found
-                .map(|(id, document)| format!("{id:?}: {document}"))
+                .map(|(id, document)| format!("{}: {document}", serde_json::to_string(id).unwrap()))
                 .collect();
             format!("{{{}}}", pairs.join(",\n")).into_response()
         }
@@ -277,6 +284,7 @@ async fn the_origin_keeps_the_contract_of_every_origin() {
     for settings in [namespace(&address), batched(&address, "object")] {
         let origin = open(HttpNamespace {
             version_header: Some("x-version".into()),
+            absent_pointer: Some("/deleted".into()),
             ..settings
         });
         let (namespace, variant) = (products(), Variant::default());
