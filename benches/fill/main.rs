@@ -11,7 +11,12 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        nodes::run(&args).await?;
-        database::run(&args).await
+        if args.wants("nodes") {
+            nodes::run(&args).await?;
+        }
+        if args.wants("database") {
+            database::run(&args).await?;
+        }
+        Ok(())
     })
 }

@@ -114,6 +114,20 @@ fn moka_alone(requests: &[u32], keys: &[Key], entries: usize) -> usize {
     requests.iter().filter(hit).count()
 }
 
+fn quick_cache_alone(requests: &[u32], keys: &[Key], entries: usize) -> usize {
+    let cache: quick_cache::sync::Cache<Arc<str>, Bytes> = quick_cache::sync::Cache::new(entries);
+    let document = Bytes::from_static(b"{}");
+    let hit = |number: &&u32| {
+        let text = keys[**number as usize].as_str();
+        let hit = cache.get(text).is_some();
+        if !hit {
+            cache.insert(text.into(), document.clone());
+        }
+        hit
+    };
+    requests.iter().filter(hit).count()
+}
+
 fn percent(part: usize, whole: usize) -> String {
     format!("{:.2} %", part as f64 * 100.0 / whole as f64)
 }
@@ -130,6 +144,7 @@ async fn show(trace: &Trace, weight: u64) -> anyhow::Result<()> {
         "entries",
         "LRU",
         "moka",
+        "quick_cache",
         "optimum",
         "L1 hits",
         "L2 hits",
@@ -147,6 +162,7 @@ async fn show(trace: &Trace, weight: u64) -> anyhow::Result<()> {
             entries.to_string(),
             percent(policy::lru_hits(requests, trace.keys, entries), count),
             percent(moka_alone(requests, &keys, entries), count),
+            percent(quick_cache_alone(requests, &keys, entries), count),
             percent(policy::optimal_hits(requests, trace.keys, entries), count),
             percent(l1, count),
             percent(l2, count),
@@ -163,6 +179,9 @@ fn traces(args: &Args) -> Vec<Trace> {
     let most = args.size(most, 5000);
     let mut traces = Vec::new();
     for name in TRACES {
+        if !args.wants(name) {
+            continue;
+        }
         match Trace::read(name, most) {
             Ok(trace) => traces.push(trace),
             Err(error) => table::say(format!("skipped: {error:#}; set HOTSHELF_DATA")),

@@ -6,8 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use anyhow::Context;
-use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+
+use crate::load;
 
 const LISTENER: u64 = u64::MAX;
 const EVENTS_MAX: usize = 256;
@@ -27,7 +28,7 @@ pub(crate) fn serve(port: u16, answer: &Path) -> anyhow::Result<()> {
     let mut events = Vec::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; 16 << 10];
     loop {
-        epoll::wait(&poll, spare_capacity(&mut events), None)?;
+        load::wait(&poll, &mut events)?;
         for event in events.drain(..) {
             let number = event.data.u64();
             if number == LISTENER {

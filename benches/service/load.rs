@@ -11,6 +11,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
 const BUFFER_BYTES: usize = 32 << 10;
+/// Longer ones count as this.
+pub(crate) const LATENCY_MAX_NS: u64 = 60_000_000_000;
 const CONTENT_LENGTH: &[u8] = b"content-length:";
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
@@ -50,7 +52,7 @@ impl Load {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let mut run = Run {
             wall_ns: 0.0,
-            latencies: Histogram::new(3)?,
+            latencies: Histogram::new_with_max(LATENCY_MAX_NS, 3)?,
         };
         let stopwatch = Stopwatch::start();
         let mut open = 0;
@@ -61,7 +63,7 @@ impl Load {
         let mut events = Vec::with_capacity(self.connections);
         let mut buffer = vec![0; BUFFER_BYTES];
         while open > 0 {
-            epoll::wait(&poll, spare_capacity(&mut events), None)?;
+            wait(&poll, &mut events)?;
             for event in events.drain(..) {
                 let number = usize::try_from(event.data.u64())?;
                 let connection = &mut connections[number];
@@ -78,6 +80,12 @@ impl Load {
         run.wall_ns = stopwatch.nanos();
         Ok(run)
     }
+}
+
+/// Waits for events, also when a debugger attaches meanwhile.
+pub(crate) fn wait(poll: &OwnedFd, events: &mut Vec<epoll::Event>) -> std::io::Result<()> {
+    rustix::io::retry_on_intr(|| epoll::wait(poll, spare_capacity(events), None))?;
+    Ok(())
 }
 
 struct Connection {

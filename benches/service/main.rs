@@ -110,7 +110,7 @@ fn measure(args: &Args, servers: &[Server], load: &Load, reads: &[u32]) -> anyho
     let failure = RefCell::new(None);
     let latencies: Vec<RefCell<Histogram<u64>>> = servers
         .iter()
-        .map(|_| Histogram::new(3).map(RefCell::new))
+        .map(|_| Histogram::new_with_max(load::LATENCY_MAX_NS, 3).map(RefCell::new))
         .collect::<Result<_, _>>()?;
     let contender = |at: usize| {
         let (server, latencies, failure) = (&servers[at], &latencies[at], &failure);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use lexopt::Arg::Long;
+use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
 /// What the command line says.
@@ -16,6 +16,8 @@ pub struct Args {
     pub full: bool,
     /// The program to serve with; by default the release build beside the bench.
     pub server: Option<PathBuf>,
+    /// Only the parts whose name holds this.
+    pub part: Option<String>,
 }
 
 impl Args {
@@ -36,13 +38,21 @@ impl Args {
                 Long("test" | "quick") => read.quick = true,
                 Long("full") => read.full = true,
                 Long("server") => read.server = Some(parser.value()?.parse()?),
+                Value(part) => read.part = Some(part.parse()?),
                 other => bail!(
-                    "{}; there are --quick, --full and --server PATH",
+                    "{}; there are --quick, --full, --server PATH and the name of a part",
                     other.unexpected()
                 ),
             }
         }
         Ok(read)
+    }
+
+    /// Whether a part is to be run.
+    pub fn wants(&self, part: &str) -> bool {
+        self.part
+            .as_ref()
+            .is_none_or(|wanted| part.contains(wanted))
     }
 
     /// `usual`, or `tiny` in a quick run.
@@ -64,6 +74,8 @@ mod tests {
         let args = parse(&["--bench", "--test"]).unwrap();
         assert!(args.quick && !args.full);
         assert_eq!(args.size(10, 1), 1);
+        assert!(args.wants("l2"));
+        assert!(!parse(&["l3"]).unwrap().wants("l2"));
         assert!(parse(&["--fast"]).is_err());
     }
 }

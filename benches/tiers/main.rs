@@ -15,6 +15,10 @@ use hotshelf_model::{
 };
 use tokio::runtime::Runtime;
 
+/// As in the binary `hotshelf`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HIST: Hist = Hist(1);
 /// Puts of one call.
 const BATCH: usize = 64;
@@ -95,7 +99,12 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    l2::run(&args, &runtime)?;
-    batch::run(&args, &runtime)?;
-    l3::run(&args, &runtime)
+    type Part = fn(&Args, &Runtime) -> anyhow::Result<()>;
+    let parts: [(&str, Part); 3] = [("l2", l2::run), ("batch", batch::run), ("l3", l3::run)];
+    for (name, part) in parts {
+        if args.wants(name) {
+            part(&args, &runtime)?;
+        }
+    }
+    Ok(())
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hotshelf_testkit::{RedisServer, TcpProxy, wait_until};
+use hotshelf_testkit::{RedisCluster, RedisServer, TcpProxy, wait_until};
+use hotshelf_tests::runtime::block_on;
 use hotshelf_tests::{Connection, Load, Node, Reply, Shop, client, load, product};
 
-use crate::parts::{L3, NO_L3, SOON, impatient_l2, l2};
+use crate::parts::{L3, NO_L3, SOON, impatient_l2, l2, start_with_l2, stored, wait_stored};
 
 /// More products than the smallest L1 holds, so that reads go on to the tiers behind it.
 const MANY: usize = 900;
@@ -17,6 +18,9 @@ const FETCHES_MAX: f64 = 4.0;
 const SMALL_L1: &str = "[l1]\nbytes_max = 1048576\n";
 /// A busy machine may be late with a poll; these tests are about the tiers.
 const PATIENT: &str = "[coherence]\nstaleness_bound_ms = 20000\npoll_timeout_ms = 5000\n";
+
+/// Room for a database far away: it takes several round trips to open a connection.
+const FAR: &str = "acquire_timeout_ms = 6000\nstatement_timeout_ms = 6000\n[origin]\nfill_timeout_ms = 8000\n[http]\nrequest_timeout_ms = 9000\n";
 
 fn many(mut shop: Shop) -> Shop {
     shop.put(&(0..MANY).map(product).collect::<Vec<_>>());
@@ -107,6 +111,25 @@ fn no_read_fails_while_redis_is_paused_killed_restarted_and_flushed() {
 }
 
 #[test]
+fn no_read_fails_while_a_node_of_a_redis_cluster_is_away() {
+    let shop = many(Shop::postgres());
+    let cluster = RedisCluster::start().unwrap();
+    let l2 = format!("[l2]\nurls = {:?}\ncluster = true\n", cluster.urls());
+    let node = Node::start(&(shop.toml() + PATIENT + SMALL_L1 + NO_L3 + &l2));
+    let load = Load::start(&[&node], shop.ids(), 6);
+    load.wait_reads(600);
+    with_redis_again(&[&node], &load);
+    cluster.nodes()[0].kill();
+    load.wait_reads(800);
+    cluster.nodes()[0].restart().unwrap();
+    cluster.wait_ok().unwrap();
+    with_redis_again(&[&node], &load);
+    let counts = load.stop();
+    assert_eq!(counts.failed(), 0, "{counts:?}");
+    assert_eq!(counts.stale, 0, "{counts:?}");
+}
+
+#[test]
 fn a_node_that_starts_without_redis_uses_it_when_it_comes() {
     let shop = Shop::sqlite();
     let redis = RedisServer::start().unwrap();
@@ -116,16 +139,15 @@ fn a_node_that_starts_without_redis_uses_it_when_it_comes() {
         assert_eq!(node.product(id).expect(200).tier(), "origin");
     }
     redis.restart().unwrap();
-    let stored = [("tier", "l2"), ("outcome", "stored")];
     let mut next = shop.ids()[20..].iter();
     wait_until("Redis takes entries", SOON, || {
         if let Some(id) = next.next() {
             node.product(id).expect(200);
         }
-        node.metric("hotshelf_puts_total", &stored) > 0.0
+        stored(&node, "l2") > 0.0
     });
     assert_eq!(breaker(&node), 0.0);
-    let other = Node::start(&(shop.toml() + NO_L3 + &l2(&redis)));
+    let other = start_with_l2(&(shop.toml() + NO_L3 + &l2(&redis)));
     let tiers: Vec<String> = shop.ids()[20..]
         .iter()
         .map(|id| other.product(id).expect(200).tier().to_owned())
@@ -138,15 +160,13 @@ fn what_redis_was_made_to_hold_by_others_is_not_served() {
     let shop = Shop::sqlite();
     let redis = RedisServer::start().unwrap();
     let toml = shop.toml() + NO_L3 + &l2(&redis);
-    let node = Node::start(&toml);
+    let node = start_with_l2(&toml);
+    let puts = stored(&node, "l2");
     let ids = &shop.ids()[..6];
     for id in ids {
         node.product(id).expect(200);
     }
-    let stored = [("tier", "l2"), ("outcome", "stored")];
-    wait_until("Redis has all", SOON, || {
-        node.metric("hotshelf_puts_total", &stored) >= 6.0
-    });
+    wait_stored(&node, "l2", puts + 6.0);
     let keys = redis.command(&["KEYS", "*"]).unwrap();
     let keys: Vec<&str> = keys.lines().filter(|key| key.contains("sku-")).collect();
     assert_eq!(keys.len(), 6, "{keys:?}");
@@ -160,7 +180,7 @@ fn what_redis_was_made_to_hold_by_others_is_not_served() {
         .command(&["COPY", keys[4], keys[3], "REPLACE"])
         .unwrap();
 
-    let other = Node::start(&toml);
+    let other = start_with_l2(&toml);
     for id in ids {
         let reply = other.product(id).expect(200);
         assert!(load::belongs(&reply, id), "{reply}");
@@ -206,15 +226,12 @@ fn read_all(node: &Node, shop: &Shop) -> Vec<String> {
 
 #[track_caller]
 fn fill_disk(node: &Node, shop: &Shop) {
-    let stored = [("tier", "l3"), ("outcome", "stored")];
-    let before = node.metric("hotshelf_puts_total", &stored);
+    let before = stored(node, "l3");
     let fetched = read_all(node, shop)
         .iter()
         .filter(|tier| *tier == "origin")
         .count();
-    wait_until("the disk has what was fetched", SOON, || {
-        node.metric("hotshelf_puts_total", &stored) - before >= fetched as f64
-    });
+    wait_stored(node, "l3", before + fetched as f64);
 }
 
 #[test]
@@ -286,28 +303,50 @@ fn a_node_killed_under_load_starts_again_on_its_disk() {
     read_all(&node, &shop);
 }
 
-#[test]
-fn the_fill_of_a_client_that_went_away_serves_the_next_one() {
+/// Asks for a document, waits until the origin is asked for it, goes away, and asks again as somebody else.
+fn second_client_gets_the_fill(ask_and_leave: impl Fn(&Node, &str, &dyn Fn())) {
     let shop = Shop::postgres();
     let proxy = TcpProxy::start(shop.server().port()).unwrap();
-    let node = Node::start(&(shop.toml_at(proxy.port()) + PATIENT + NO_L3));
+    let node = Node::start(&(shop.toml_at(proxy.port()) + FAR + PATIENT + NO_L3));
     node.product("sku-0001").expect(200);
     let before = node.origin_documents();
-    proxy.delay(Duration::from_millis(600));
-    let mut leader = Connection::open(&node.address()).unwrap();
-    leader
-        .send("GET", "/v1/products/sku-0002", &[], b"")
-        .unwrap();
-    wait_until("the fetch is under way", SOON, || {
-        node.origin_documents() > before
+    proxy.delay(Duration::from_millis(1500));
+    ask_and_leave(&node, "/v1/products/sku-0002", &|| {
+        wait_until("the fetch is under way", SOON, || {
+            node.origin_documents() > before
+        });
     });
-    drop(leader);
     let reply = node.product("sku-0002").expect(200);
     assert!(load::belongs(&reply, "sku-0002"));
     assert_eq!(node.origin_documents() - before, 1.0, "{reply}");
+    assert!(node.metric("hotshelf_flight_joins_total", &[]) >= 1.0);
     assert_eq!(node.metric("hotshelf_flights_abandoned_total", &[]), 0.0);
-    wait_until("no flight is left", SOON, || {
-        node.metric("hotshelf_flights", &[]) == 0.0
+}
+
+#[test]
+fn the_fill_of_a_client_that_hung_up_serves_the_next_one() {
+    second_client_gets_the_fill(|node, path, wait_fetch| {
+        let mut leader = Connection::open(&node.address()).unwrap();
+        leader.send("GET", path, &[], b"").unwrap();
+        wait_fetch();
+    });
+}
+
+/// On HTTP/2 a client takes back one request and keeps the connection, and the server drops it at once.
+#[test]
+fn the_fill_of_a_client_that_took_its_request_back_serves_the_next_one() {
+    second_client_gets_the_fill(|node, path, wait_fetch| {
+        block_on(async {
+            let client = reqwest::Client::builder().http2_prior_knowledge();
+            let client = client.build().unwrap();
+            client.get(node.url("/livez")).send().await.unwrap();
+            let leader = tokio::spawn(client.get(node.url(path)).send());
+            tokio::task::block_in_place(wait_fetch);
+            leader.abort();
+            assert!(leader.await.unwrap_err().is_cancelled());
+            // The answer to a later request on the connection says that the reset has been read.
+            client.get(node.url("/livez")).send().await.unwrap();
+        });
     });
 }
 
@@ -315,10 +354,10 @@ fn the_fill_of_a_client_that_went_away_serves_the_next_one() {
 fn a_node_told_to_stop_under_load_answers_what_is_under_way() {
     let shop = Shop::postgres();
     let proxy = TcpProxy::start(shop.server().port()).unwrap();
-    let node = Node::start(&(shop.toml_at(proxy.port()) + PATIENT + NO_L3));
+    let node = Node::start(&(shop.toml_at(proxy.port()) + FAR + PATIENT + NO_L3));
     let load = Load::start(&[&node], &shop.ids()[..100], 6);
     load.wait_reads(600);
-    proxy.delay(Duration::from_millis(900));
+    proxy.delay(Duration::from_millis(600));
     let before = node.origin_documents();
     let slow = &shop.ids()[150..158];
     let send = |id: &String| {

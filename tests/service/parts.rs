@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hotshelf_testkit::RedisServer;
-use hotshelf_tests::Reply;
+use hotshelf_testkit::{RedisServer, wait_until};
+use hotshelf_tests::{Node, Reply};
 use serde_json::Value;
 
 /// Long enough for anything that a healthy node does on a busy machine.
@@ -30,6 +30,40 @@ pub(crate) fn l2_at(url: &str) -> String {
 /// A shared tier that is given up as fast as by default.
 pub(crate) fn impatient_l2(redis: &RedisServer) -> String {
     format!("[l2]\nurls = [\"{}\"]\n", redis.url())
+}
+
+/// Entries that a tier has taken from this node.
+#[track_caller]
+pub(crate) fn stored(node: &Node, tier: &str) -> f64 {
+    let labels = [("tier", tier), ("outcome", "stored")];
+    node.metric("hotshelf_puts_total", &labels)
+}
+
+/// Waits until a tier has taken that many entries from this node.
+#[track_caller]
+pub(crate) fn wait_stored(node: &Node, tier: &str, entries: f64) {
+    wait_until("the tier has taken the entries", SOON, || {
+        stored(node, tier) >= entries
+    });
+}
+
+/// Starts a node and waits until it uses its L2, all nodes of a cluster included: it calls itself ready without waiting for its
+/// connections to Redis.
+#[track_caller]
+pub(crate) fn start_with_l2(toml: &str) -> Node {
+    let node = Node::start(toml);
+    let failed = || node.metric("hotshelf_unavailable_total", &[("tier", "l2")]);
+    let mut number = 0;
+    wait_until("the node uses its L2", SOON, || {
+        let before = failed();
+        for _ in 0..24 {
+            number += 1;
+            let id = format!("no-{}-{number}", node.port());
+            node.product(&id).expect(404);
+        }
+        failed() == before
+    });
+    node
 }
 
 /// What the document says in a field.

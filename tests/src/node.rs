@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hotshelf_testkit::{free_port, wait_until};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tempfile::TempDir;
 
 use crate::client::{self, Address, Reply};
@@ -442,6 +442,7 @@ type Started = io::Result<Child>;
 
 static SPAWNER: LazyLock<mpsc::Sender<(Command, mpsc::SyncSender<Started>)>> =
     LazyLock::new(|| {
+        allow_many_files();
         let (jobs, waiting) = mpsc::channel::<(Command, mpsc::SyncSender<Started>)>();
         std::thread::spawn(move || {
             for (mut command, answer) in waiting {
@@ -450,6 +451,16 @@ static SPAWNER: LazyLock<mpsc::Sender<(Command, mpsc::SyncSender<Started>)>> =
         });
         jobs
     });
+
+/// Thousands of connections need as many files, in this process and in the nodes, which inherit the limit.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, all).unwrap();
+}
 
 fn spawn(command: Command) -> Started {
     let (answer, started) = mpsc::sync_channel(1);

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     };
     install::ensure(purpose, options.install)?;
     process::run(&mut build(options.quick))?;
-    serve(&options.serve_args)
+    serve(profile(options.quick), &options.serve_args)
 }
 
 fn parse(args: &[OsString]) -> anyhow::Result<Options> {
@@ -50,9 +50,14 @@ fn parse(args: &[OsString]) -> anyhow::Result<Options> {
     Ok(options)
 }
 
+/// The Cargo profile; its folder below the target folder has the same name.
+fn profile(quick: bool) -> &'static str {
+    if quick { "quick" } else { "release" }
+}
+
 fn build(quick: bool) -> Command {
     let mut command = process::cargo();
-    command.args(["build", "--release"]);
+    command.args(["build", "--profile", profile(quick)]);
     command.args(["-p", "hotshelf-cli", "--bin", "hotshelf"]);
     if quick {
         println!("building without RocksDB: tier l3 will be absent");
@@ -64,8 +69,8 @@ fn build(quick: bool) -> Command {
 }
 
 /// Becomes the node, so that a signal to this process is a signal to the node.
-fn serve(serve_args: &[OsString]) -> anyhow::Result<()> {
-    let binary = process::target_folder()?.join("release").join("hotshelf");
+fn serve(profile: &str, serve_args: &[OsString]) -> anyhow::Result<()> {
+    let binary = process::target_folder()?.join(profile).join("hotshelf");
     let mut command = Command::new(binary);
     command.current_dir(process::root());
     command.args(["serve", "--embedded"]).args(serve_args);

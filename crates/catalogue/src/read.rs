@@ -218,12 +218,13 @@ impl Rows {
             && let Some((field, absent)) = mapping.absent_columns(columns).next()
         {
             let reason = format!(
-                "there is no column `{}`; the columns are {}",
+                "there is no column `{}` for {}; the columns are {}",
                 clip(absent),
+                field.as_str(),
                 columns.join(", ")
             );
             self.ended = true;
-            return Err(RowProblem::new(1, field.as_str(), reason));
+            return Err(RowProblem::new(1, "file", reason));
         }
         // A CSV's first row may have empty cells, which are left out of it; its header has them all.
         let header = self.source.columns().map(|columns| {

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use hotshelf_config::{Config, Provenance, Sources, environment};
 
 use crate::args::{ConfigCommand, Document, SourceArgs};
+use crate::output::print;
 use crate::reference;
 
 pub(crate) fn load(sources: &SourceArgs) -> anyhow::Result<Config> {
@@ -27,18 +28,15 @@ pub(crate) fn run(command: &ConfigCommand, sources: &SourceArgs) -> anyhow::Resu
         ConfigCommand::Example => reference::run(Document::ConfigToml),
         ConfigCommand::Show => {
             let (_, provenance) = load_with_provenance(sources)?;
-            for setting in provenance.settings() {
-                println!("{} = {}  # {}", setting.path, setting.value, setting.source);
-            }
+            print(provenance)
         }
         ConfigCommand::Check => {
             let config = load(sources)?;
             hotshelf_node::check_queries(&config)?;
-            for note in config.notes() {
-                println!("note: {note}");
-            }
-            println!("the configuration is good");
+            let notes = config.notes().iter();
+            let notes: String = notes.map(|note| format!("note: {note}\n")).collect();
+            print(notes + "the configuration is good\n")
         }
-    }
+    }?;
     Ok(ExitCode::SUCCESS)
 }

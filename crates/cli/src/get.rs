@@ -64,11 +64,17 @@ async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
             .context("writing the document")?;
         return Ok(ExitCode::SUCCESS);
     }
-    if status == StatusCode::NOT_FOUND {
+    if status == StatusCode::NOT_FOUND && code(&body) == "absent" {
         eprintln!("{}", said(&body));
         return Ok(ExitCode::from(NOT_FOUND));
     }
     bail!("the node answered {status}: {}", said(&body))
+}
+
+/// The code by which programs tell problems apart.
+fn code(body: &[u8]) -> String {
+    let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    problem["code"].as_str().unwrap_or_default().to_owned()
 }
 
 /// What a problem body says, as one line.

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 
 use crate::args::{ImportArgs, SourceArgs};
 use crate::config::load;
+use crate::output::print;
 use crate::progress;
 
 pub(crate) fn run(args: &ImportArgs, sources: &SourceArgs) -> anyhow::Result<ExitCode> {
@@ -23,15 +24,17 @@ pub(crate) fn run(args: &ImportArgs, sources: &SourceArgs) -> anyhow::Result<Exi
     runtime.block_on(async {
         let database = open_database(&config)?;
         if !args.dry_run {
-            database
-                .migrate()
-                .await
-                .context("bringing the database's tables up to date")?;
+            database.migrate().await.with_context(|| {
+                format!(
+                    "bringing the tables of {} up to date",
+                    config.database().url
+                )
+            })?;
         }
         let mut import = Import::new(args, database, progress::bytes(length));
         let outcome = import.all(rows).await;
         import.bar.finish_and_clear();
-        println!("{}", import.summary());
+        print(import.summary() + "\n")?;
         outcome
     })?;
     Ok(ExitCode::SUCCESS)
@@ -90,9 +93,16 @@ impl<'a> Import<'a> {
     async fn all(&mut self, mut rows: Rows) -> anyhow::Result<()> {
         while let Some(row) = rows.next() {
             self.bar.set_position(rows.bytes_read());
-            match checked(row) {
-                Ok(product) => self.take(product).await?,
-                Err(problem) => self.skip(&problem).await?,
+            match row {
+                Err(problem) if problem.field == "file" => {
+                    // What came before stays, as when there are too many bad rows.
+                    self.write().await?;
+                    bail!("{problem}")
+                }
+                row => match checked(row) {
+                    Ok(product) => self.take(product).await?,
+                    Err(problem) => self.skip(&problem).await?,
+                },
             }
         }
         self.write().await

@@ -1,10 +1,10 @@
 //! The command `hotshelf`: serves, imports catalogues, reads single documents, and explains its configuration.
-#![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
 mod args;
 mod config;
 mod get;
 mod import;
+mod output;
 mod progress;
 mod reference;
 mod serve;
@@ -26,10 +26,7 @@ fn main() -> ExitCode {
         Command::Get(get) => get::run(&get),
         Command::Import(import) => import::run(&import, &args.sources),
         Command::Config { command } => config::run(&command, &args.sources),
-        Command::Reference { document } => {
-            reference::run(document);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Reference { document } => reference::run(document).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("hotshelf: {error:#}");

@@ -4,15 +4,16 @@ use hotshelf_config::{example_toml, reference_markdown};
 use hotshelf_telemetry::{METRICS, MetricKind};
 
 use crate::args::Document;
+use crate::output::print;
 
-pub(crate) fn run(document: Document) {
+pub(crate) fn run(document: Document) -> anyhow::Result<()> {
     let text = match document {
         Document::ConfigToml => example_toml(),
         Document::ConfigMd => reference_markdown(),
         Document::MetricsMd => metrics_markdown(),
         Document::Openapi => hotshelf_http_api::openapi(),
     };
-    print!("{text}");
+    print(text)
 }
 
 fn metrics_markdown() -> String {

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{ServeArgs, SourceArgs};
 use crate::config::load;
+use crate::output::print;
 use crate::progress;
 
 /// The generated catalogue is the same everywhere.
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &ServeArgs, sources: &SourceArgs) -> anyhow::Result<Exit
         };
         let mut stop = Stop::listen()?;
         let node = Node::start(&config, &process).await?;
-        announce(node.addresses(), example.as_ref());
+        announce(node.addresses(), example.as_ref())?;
         stop.requested().await;
         let stopped = node.stop().await?;
         tracing::info!(cut_off = stopped.cut_off, "stopped");
@@ -79,38 +80,38 @@ impl Stop {
     }
 }
 
-fn announce(addresses: &Addresses, example: Option<&Id>) {
-    println!("reads   http://{}", addresses.public);
-    println!("admin   http://{}", addresses.admin);
+fn announce(addresses: &Addresses, example: Option<&Id>) -> anyhow::Result<()> {
+    print(announcement(addresses, example))
+}
+
+fn announcement(addresses: &Addresses, example: Option<&Id>) -> String {
+    let mut text = format!(
+        "reads   http://{}\nadmin   http://{}\n",
+        addresses.public, addresses.admin
+    );
     if let Some(unix) = &addresses.unix {
-        println!("reads   {unix}");
+        text.push_str(&format!("reads   {unix}\n"));
     }
-    let Some(id) = example else { return };
+    let Some(id) = example else { return text };
     let id = utf8_percent_encode(id.as_str(), NON_ALPHANUMERIC)
         .to_string()
         .replace("%2D", "-");
-    println!();
-    println!(
-        "try     curl -i http://{}/v1/products/{id}",
-        addresses.public
-    );
-    println!(
-        "        curl -s 'http://{}/v1/products?ids={id},no-such-id'",
-        addresses.public
-    );
-    println!(
-        "        curl -s http://{}/metrics | grep hotshelf_reads_total",
-        addresses.admin
-    );
+    let (public, admin) = (&addresses.public, &addresses.admin);
+    text + &format!(
+        "\ntry     curl -i http://{public}/v1/products/{id}\n        curl -s 'http://{public}/v1/products?ids={id},no-such-id'\n        \
+         curl -s http://{admin}/metrics | grep hotshelf_reads_total\n"
+    )
 }
 
 /// Fills an empty database with the generated catalogue; gives an id that exists.
 async fn fill(config: &Config, count: u32) -> anyhow::Result<Option<Id>> {
     let database = open_database(config)?;
-    database
-        .migrate()
-        .await
-        .context("bringing the database's tables up to date")?;
+    database.migrate().await.with_context(|| {
+        format!(
+            "bringing the tables of {} up to date",
+            config.database().url
+        )
+    })?;
     if database
         .count_products()
         .await

@@ -303,7 +303,7 @@ pub enum NamespaceSource {
         tracked: bool,
     },
     /// A service of the shop.
-    Http(HttpSource),
+    Http(Box<HttpSource>),
 }
 
 /// An HTTP service that gives documents.

@@ -149,7 +149,9 @@ impl Resolver {
         self.foreign_keys(kind, at);
         match kind {
             "sql" => self.sql(raw, at),
-            "http" => self.http(raw, at, variants).map(NamespaceSource::Http),
+            "http" => self
+                .http(raw, at, variants)
+                .map(|http| NamespaceSource::Http(Box::new(http))),
             _ => self.catalogue(raw, at),
         }
     }

@@ -45,7 +45,7 @@ impl Answer {
 
     /// The version of the document; of the deletion, when it is absent.
     pub fn version(&self) -> Version {
-        self.slot.stamp().version
+        self.slot.version()
     }
 
     /// The shape of the document.

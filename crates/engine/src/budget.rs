@@ -1,7 +1,7 @@
 //! The origin budget: how many fetches are under way at once, over all keys, in three classes.
 //!
 //! The limit adapts to the origin's latency by additive increase and multiplicative decrease (Chiu and Jain, 1989): it grows while it
-//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or fail. An urgent class goes
+//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. An urgent class goes
 //! first; the others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
 
 use std::collections::VecDeque;
@@ -233,8 +233,10 @@ impl Budget {
         );
         let mean = window.latency_sum / f64::from(window.answers);
         let usual = state.usual_latency.unwrap_or(mean);
+        // One bad query among many good ones says nothing of the database.
+        let failing = window.failures * 2 >= window.answers;
         let slow = mean > usual * SLOWER + NOISE.as_secs_f64();
-        let limit = match (window.failures > 0, slow, window.saturated) {
+        let limit = match (failing, slow, window.saturated) {
             (true, ..) => state.limit * SHRINK_ON_FAILURE,
             (false, true, _) => state.limit * SHRINK,
             (false, false, true) => state.limit + 1.0,

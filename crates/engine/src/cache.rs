@@ -14,13 +14,14 @@ use tokio::task::AbortHandle;
 
 use crate::answer::Answer;
 use crate::budget::Budget;
-use crate::counters::Counters;
+use crate::counters::{Counters, gauge};
 use crate::fetch::Fetcher;
 use crate::flight::Flights;
 use crate::follow::Follower;
 use crate::l1::L1;
 use crate::revalidate::Revalidator;
 use crate::settings::{Class, EngineSettings};
+use crate::slot::Commons;
 
 /// How often sizes are published.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ pub struct EngineStatus {
     pub position: Option<Position>,
     /// Time since this node last proved that it knows every change; `None` before the first proof.
     pub proof_age: Option<Duration>,
+    /// Fills under way.
+    pub fills: usize,
 }
 
 /// One namespace with its way to the origin.
@@ -61,6 +64,7 @@ pub(crate) struct Source {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) revalidator: Arc<Revalidator>,
+    pub(crate) commons: Commons,
 }
 
 /// Everything that reads share.
@@ -111,14 +115,6 @@ impl Engine {
             }
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a gauge needs no more than 53 bits"
-)]
-fn gauge(count: u64) -> f64 {
-    count as f64
 }
 
 /// Ends the background tasks when the last clone of the cache is gone.
@@ -219,6 +215,7 @@ impl Cache {
             proof_age: follower
                 .is_proved_once()
                 .then(|| context.now.since(context.proof)),
+            fills: self.engine.flights.under_way(),
         }
     }
 
@@ -313,6 +310,7 @@ impl Builder {
             (
                 name.as_str().into(),
                 Arc::new(Source {
+                    commons: Commons::new(&namespace),
                     namespace,
                     fetcher,
                     revalidator,

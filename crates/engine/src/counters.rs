@@ -22,6 +22,15 @@ const ADMISSIONS: [Admission; 4] = [
     Admission::Refused(Refusal::Dead),
 ];
 
+/// A count as gauges take it.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge needs no more than 53 bits"
+)]
+pub(crate) fn gauge(count: u64) -> f64 {
+    count as f64
+}
+
 #[derive(Debug)]
 struct TierCounters {
     reads: [Counter; 4],
@@ -57,7 +66,7 @@ impl TierCounters {
 pub(crate) struct Counters {
     tiers: [TierCounters; 4],
     l1_hits: AtomicU32,
-    pub(crate) stale_seconds: Histogram,
+    stale_seconds: Histogram,
     pub(crate) refreshes_started: Counter,
     pub(crate) refreshes_skipped: Counter,
     pub(crate) leases: LeaseCounters,
@@ -106,16 +115,11 @@ impl Counters {
         }
     }
 
-    /// Counts a hit in L1; says whether this one is to be timed.
+    /// Counts a read that L1 answered; says whether this one is to be timed.
     #[inline]
-    pub(crate) fn l1_hit(&self, kind: Kind, stale: bool) -> bool {
+    pub(crate) fn l1_hit(&self, kind: Kind, freshness: Freshness) -> bool {
         let l1 = &self.tiers[0];
-        let outcome = match (stale, kind) {
-            (true, _) => 2,
-            (false, Kind::Present) => 0,
-            (false, Kind::Absent) => 1,
-        };
-        l1.reads[outcome].increment(1);
+        l1.reads[self.outcome(kind, freshness)].increment(1);
         l1.lookups[usize::from(kind == Kind::Absent)].increment(1);
         // Relaxed, and not exact under contention: it only chooses a sample.
         let count = self.l1_hits.load(Ordering::Relaxed).wrapping_add(1);
@@ -134,16 +138,21 @@ impl Counters {
     /// Counts the answer to a read that L1 could not answer.
     pub(crate) fn read(&self, tier: TierName, kind: Kind, freshness: Freshness, took: Duration) {
         let tier = &self.tiers[index(tier)];
-        let outcome = match (freshness, kind) {
+        tier.reads[self.outcome(kind, freshness)].increment(1);
+        tier.read_seconds.record(took.as_secs_f64());
+    }
+
+    /// The place of an answer in `OUTCOMES`; notes how stale it is.
+    #[inline]
+    fn outcome(&self, kind: Kind, freshness: Freshness) -> usize {
+        match (freshness, kind) {
             (Freshness::Stale { by }, _) => {
                 self.stale_seconds.record(by.as_secs_f64());
                 2
             }
             (Freshness::Fresh { .. }, Kind::Present) => 0,
             (Freshness::Fresh { .. }, Kind::Absent) => 1,
-        };
-        tier.reads[outcome].increment(1);
-        tier.read_seconds.record(took.as_secs_f64());
+        }
     }
 
     /// Counts a read without an answer.

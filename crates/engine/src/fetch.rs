@@ -20,6 +20,9 @@ use tokio::sync::oneshot;
 use crate::budget::Budget;
 use crate::settings::Class;
 
+/// How long after a failed fetch was told further ones are not.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// One document as fetched.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetched {
@@ -47,6 +50,10 @@ struct Wanted {
     id: Id,
     /// The call that wants it.
     call: u64,
+    /// The earliest time to answer for.
+    as_of: Option<DbTime>,
+    /// When its reader has no more use for it.
+    until: Boot,
     sender: oneshot::Sender<FetchOutcome>,
 }
 
@@ -76,6 +83,8 @@ pub(crate) struct Fetcher {
     calls: AtomicU64,
     waiting: Mutex<HashMap<Group, Waiting>>,
     counters: FetchCounters,
+    /// Until then failures are not told at the usual level of the log.
+    quiet_until: Mutex<Boot>,
 }
 
 impl Fetcher {
@@ -106,10 +115,12 @@ impl Fetcher {
             calls: AtomicU64::new(0),
             waiting: Mutex::default(),
             counters,
+            quiet_until: Mutex::default(),
         })
     }
 
-    /// Asks for documents; each outcome comes on its own channel, within `patience` or a little later.
+    /// Asks for documents; each outcome comes on its own channel, within `patience`, or later when others with more patience are in
+    /// the same statement.
     pub(crate) fn fetch(
         self: &Arc<Self>,
         group: &Group,
@@ -119,6 +130,7 @@ impl Fetcher {
     ) -> Vec<oneshot::Receiver<FetchOutcome>> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let runners = ids.len().div_ceil(self.documents_max);
+        let until = self.clock.now().plus(patience);
         let mut receivers = Vec::with_capacity(ids.len());
         {
             let mut waiting = self.waiting.lock();
@@ -129,25 +141,20 @@ impl Fetcher {
                 list.wanted.push_back(Wanted {
                     id: id.clone(),
                     call,
+                    as_of,
+                    until,
                     sender,
                 });
                 receivers.push(receiver);
             }
         }
         for _ in 0..runners {
-            tokio::spawn(Arc::clone(self).run(group.clone(), call, as_of, patience));
+            tokio::spawn(Arc::clone(self).run(group.clone(), call, patience));
         }
         receivers
     }
 
-    async fn run(
-        self: Arc<Self>,
-        group: Group,
-        call: u64,
-        as_of: Option<DbTime>,
-        patience: Duration,
-    ) {
-        let started = self.clock.now();
+    async fn run(self: Arc<Self>, group: Group, call: u64, patience: Duration) {
         let Ok(permit) = self.budget.acquire(group.class, patience).await else {
             self.give_up(&group, call);
             return;
@@ -156,17 +163,17 @@ impl Fetcher {
         if batch.is_empty() {
             return;
         }
-        let as_of_boot = self.clock.now();
-        let left = patience.saturating_sub(as_of_boot.since(started));
-        let outcome = tokio::time::timeout(left, self.ask(&group, &batch, as_of)).await;
-        let took = self.clock.now().since(as_of_boot);
+        let sent = self.clock.now();
+        let left = batch.until.since(sent);
+        let outcome = tokio::time::timeout(left, self.ask(&group, &batch)).await;
+        let took = self.clock.now().since(sent);
         self.counters.seconds.record(took.as_secs_f64());
         let index = group.class.index();
         let failure = match outcome {
             Ok(Ok(fetch)) => {
                 permit.finish(took, true);
                 self.counters.ok[index].increment(1);
-                hand_over(batch, fetch, as_of_boot, took);
+                hand_over(batch, fetch, sent, took);
                 return;
             }
             Ok(Err(error)) => error,
@@ -183,22 +190,30 @@ impl Fetcher {
             &self.counters.failed
         };
         counters[index].increment(1);
-        tracing::debug!(namespace = %group.namespace, error = ?failure, "a fetch failed");
+        self.tell(&group, &failure);
         refuse(batch, &failure);
     }
 
-    async fn ask(
-        &self,
-        group: &Group,
-        batch: &Batch,
-        as_of: Option<DbTime>,
-    ) -> Result<hotshelf_model::Fetch, Error> {
+    /// A query that its database refuses fails every fetch, and its author looks into the log; an origin that is down fails every
+    /// fetch too, so few are told.
+    fn tell(&self, group: &Group, failure: &Error) {
+        let now = self.clock.now();
+        let mut quiet_until = self.quiet_until.lock();
+        if now < *quiet_until {
+            tracing::debug!(namespace = %group.namespace, error = ?failure, "a fetch failed");
+            return;
+        }
+        *quiet_until = now.plus(QUIET);
+        tracing::warn!(namespace = %group.namespace, error = ?failure, "a fetch failed; those of the next {QUIET:?} are not told");
+    }
+
+    async fn ask(&self, group: &Group, batch: &Batch) -> Result<hotshelf_model::Fetch, Error> {
         self.counters.documents[group.class.index()].increment(batch.ids.len() as u64);
         let request = FetchRequest {
             namespace: &group.namespace,
             variant: &group.variant,
             ids: &batch.ids,
-            as_of,
+            as_of: batch.as_of,
         };
         let fetch = self.origin.fetch_many(request).await?;
         if fetch.documents.len() == batch.ids.len() {
@@ -223,13 +238,15 @@ impl Fetcher {
         list.runners -= 1;
         let mut index = HashMap::new();
         let count = list.wanted.len().min(self.documents_max);
-        for Wanted { id, sender, .. } in list.wanted.drain(..count) {
-            let at = *index.entry(id.clone()).or_insert(batch.ids.len());
+        for wanted in list.wanted.drain(..count) {
+            batch.as_of = batch.as_of.max(wanted.as_of);
+            batch.until = batch.until.max(wanted.until);
+            let at = *index.entry(wanted.id.clone()).or_insert(batch.ids.len());
             if at == batch.ids.len() {
-                batch.ids.push(id);
+                batch.ids.push(wanted.id);
                 batch.senders.push(Vec::with_capacity(1));
             }
-            batch.senders[at].push(sender);
+            batch.senders[at].push(wanted.sender);
         }
         if list.runners == 0 {
             waiting.remove(group);
@@ -237,8 +254,10 @@ impl Fetcher {
         batch
     }
 
-    /// A runner without a permit refuses what its own call still wants, and no more than the other runners have no room for.
+    /// A runner without a permit refuses what its own call still wants if its time is over, and else no more than the other runners
+    /// have no room for.
     fn give_up(&self, group: &Group, call: u64) {
+        let now = self.clock.now();
         let mut refused = Vec::new();
         let mut waiting = self.waiting.lock();
         let Some(list) = waiting.get_mut(group) else {
@@ -247,9 +266,12 @@ impl Fetcher {
         list.runners -= 1;
         let room = list.runners * self.documents_max;
         let mut at = list.wanted.len();
-        while list.wanted.len() > room && at > 0 {
+        while at > 0 {
             at -= 1;
-            if list.wanted[at].call == call {
+            let Wanted {
+                call: of, until, ..
+            } = list.wanted[at];
+            if of == call && (list.wanted.len() > room || until <= now) {
                 refused.extend(list.wanted.remove(at));
             }
         }
@@ -281,6 +303,10 @@ impl Fetcher {
 struct Batch {
     ids: Vec<Id>,
     senders: Vec<Vec<oneshot::Sender<FetchOutcome>>>,
+    /// The latest of its readers' times: who came first is not served by what is too old for who came last.
+    as_of: Option<DbTime>,
+    /// The statement has the time that the most patient reader has. One that is cut short for the first would fail for all.
+    until: Boot,
 }
 
 impl Batch {
@@ -314,3 +340,6 @@ fn refuse(batch: Batch, error: &Error) {
         send(senders, &Err(error.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

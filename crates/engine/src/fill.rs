@@ -13,17 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{
-    Admission, Candidate, Generation, Knowledge, Refusal, Verdict, admit, judge, stale_age,
+    Admission, Candidate, Generation, Knowledge, Refusal, Verdict, admit, is_expired, judge,
+    over_age,
 };
 use hotshelf_model::{
-    Boot, DbTime, Entry, Error, Id, Kind, LeaseToken, TierKey, TierName, Variant, Version,
+    Boot, DbTime, Entry, Error, ErrorKind, Hist, Id, Kind, LeaseToken, Stamp, TierKey, TierName,
+    Timeline, Variant, Version,
 };
+use tokio::sync::oneshot;
 
 use crate::cache::{Engine, Source};
 use crate::flight::{FlightGuard, Landed};
 use crate::revalidate::{CheckOutcome, Checked};
 use crate::settings::Class;
-use crate::slot::{Lifetime, Slot};
+use crate::slot::{Lifetime, Slot, TICK};
 use crate::write_back::Put;
 
 /// No copy of this generation is ever judged fresh: real generations start at 1.
@@ -38,9 +41,45 @@ pub(crate) struct Pending {
     pub(crate) floor: Version,
     /// What L1 holds.
     pub(crate) held: Option<Arc<Slot>>,
-    /// What a tier holds, if it could not be admitted.
-    pub(crate) stale: Option<(Entry, TierName)>,
+    /// What a tier or the origin gave, if it could not be admitted.
+    pub(crate) stale: Option<Found>,
     pub(crate) lease: Option<LeaseToken>,
+}
+
+/// A copy from outside the process.
+#[derive(Debug)]
+pub(crate) struct Found {
+    entry: Entry,
+    tier: TierName,
+    /// The history that it was looked for in, or that its fetch named.
+    hist: Hist,
+    /// The moment before the statement that read it from a primary; zero for any other copy.
+    as_of: Boot,
+}
+
+impl Found {
+    /// The order of versions of one key.
+    fn rank(&self) -> (Timeline, Version) {
+        (self.entry.stamp.timeline, self.entry.stamp.version)
+    }
+}
+
+/// A flight that goes on, because what was found for it is not fresh.
+#[derive(Debug)]
+struct NotAdmitted {
+    pending: Pending,
+    found: Found,
+    admission: Admission,
+}
+
+impl NotAdmitted {
+    fn new(pending: Pending, found: Found, admission: Admission) -> Box<Self> {
+        Box::new(NotAdmitted {
+            pending,
+            found,
+            admission,
+        })
+    }
 }
 
 /// A fill of one namespace and variant.
@@ -80,8 +119,10 @@ impl Fill {
         let context = self.engine.follower.context();
         let is_suspect = |pending: &Pending| {
             pending.held.as_ref().is_some_and(|slot| {
-                slot.stamp().version >= pending.floor
-                    && judge(&slot.held(), &context) == Verdict::Suspect
+                let held = slot.held();
+                slot.version() >= pending.floor
+                    && judge(&held, &context) == Verdict::Suspect
+                    && !is_expired(&held, &context)
             })
         };
         let (suspects, mut open): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_suspect);
@@ -89,43 +130,41 @@ impl Fill {
             .source
             .revalidator
             .check(suspects.iter().map(|suspect| &suspect.id));
-        for (mut suspect, check) in suspects.into_iter().zip(checks) {
-            match self.checked(check.await.ok(), suspect.held.as_deref()) {
-                Some((checked, stamp)) => {
-                    let Some(slot) = &suspect.held else { continue };
-                    let slot = slot.revalidated(stamp, self.generation_of(&checked), checked.as_of);
-                    if judge(&slot.held(), &self.engine.follower.context()) == Verdict::Expired {
-                        open.push(suspect);
-                        continue;
-                    }
-                    self.land(suspect, slot, TierName::L1);
-                }
-                None => {
-                    suspect.stale = None;
-                    open.push(suspect);
-                }
+        for (suspect, check) in suspects.into_iter().zip(checks) {
+            let outcome = self.in_time(check).await;
+            match self.reproved(&suspect, outcome) {
+                Some(slot) => self.land(suspect, slot, TierName::L1),
+                None => open.push(suspect),
             }
         }
         open
     }
 
-    /// The outcome of a check, if it says that the copy is unchanged; counted.
-    fn checked(
-        &self,
-        outcome: Option<CheckOutcome>,
-        slot: Option<&Slot>,
-    ) -> Option<(Checked, hotshelf_model::Stamp)> {
-        let slot = slot?;
-        self.unchanged(outcome, |checked| {
-            checked.restamp(slot.stamp(), slot.parents())
-        })
+    /// The outcome of a check, if it comes before the fill gives up.
+    async fn in_time(&self, check: oneshot::Receiver<CheckOutcome>) -> Option<CheckOutcome> {
+        tokio::time::timeout(self.left(), check).await.ok()?.ok()
     }
 
+    /// What L1 holds, if its version is unchanged.
+    fn reproved(&self, suspect: &Pending, outcome: Option<CheckOutcome>) -> Option<Slot> {
+        let slot = suspect.held.as_ref()?;
+        let (checked, stamp) = self.unchanged(outcome, |checked| {
+            checked.restamp(slot.version(), slot.parents())
+        })?;
+        let follower = &self.engine.follower;
+        if follower.is_dead(&slot.held()) || is_expired(&slot.held(), &follower.context()) {
+            return None;
+        }
+        let (generation, as_of) = self.proof_of(&checked)?;
+        Some(slot.revalidated(&self.source.commons, stamp.timeline, generation, as_of))
+    }
+
+    /// The outcome of a check, if it says that the copy is unchanged; counted.
     fn unchanged(
         &self,
         outcome: Option<CheckOutcome>,
-        restamp: impl FnOnce(&Checked) -> Option<hotshelf_model::Stamp>,
-    ) -> Option<(Checked, hotshelf_model::Stamp)> {
+        restamp: impl FnOnce(&Checked) -> Option<Stamp>,
+    ) -> Option<(Checked, Stamp)> {
         let revalidator = &self.source.revalidator;
         let checked = match outcome {
             Some(Ok(checked)) => checked?,
@@ -134,12 +173,7 @@ impl Fill {
                 return None;
             }
         };
-        let same_history = self
-            .engine
-            .follower
-            .knowledge()
-            .is_none_or(|knowledge| knowledge.hist == checked.head().hist);
-        let Some(stamp) = restamp(&checked).filter(|_| same_history) else {
+        let Some(stamp) = restamp(&checked) else {
             revalidator.changed.increment(1);
             return None;
         };
@@ -147,17 +181,21 @@ impl Fill {
         Some((checked, stamp))
     }
 
-    /// The generation that a proof in the head's snapshot belongs to: the current one, unless the head has moved on meanwhile.
-    fn generation_of(&self, checked: &Checked) -> Generation {
+    /// What a check proves: the generation that its snapshot belongs to, and the moment from which on the copy was current. Nothing
+    /// in another history; and on a standby nothing that the node's own proofs do not.
+    fn proof_of(&self, checked: &Checked) -> Option<(Generation, Boot)> {
         let head = checked.head();
-        match self.engine.follower.knowledge() {
-            Some(knowledge)
-                if head.timeline == knowledge.timeline && head.position >= knowledge.low =>
-            {
-                knowledge.generation
-            }
-            Some(_) | None => NEVER,
+        let (knowledge, proof) = self.engine.follower.proved_knowledge()?;
+        if head.hist != knowledge.hist {
+            return None;
         }
+        let as_of = checked.as_of();
+        if head.timeline == knowledge.timeline && head.position >= knowledge.low {
+            return Some((knowledge.generation, as_of.max(proof)));
+        }
+        // The head has moved on meanwhile, or the node has not learnt of a failover.
+        let speaks_for_itself = as_of != Boot::default() && head.timeline >= knowledge.timeline;
+        speaks_for_itself.then(|| (knowledge.generation.unproved(), as_of))
     }
 
     /// Puts a copy to L1 and lands its flight.
@@ -171,47 +209,61 @@ impl Fill {
         }));
     }
 
-    /// Admits a copy, and lands its flight if it is fresh. Gives the flight and the verdict back if it is not.
-    fn admit_and_land(
-        &self,
-        pending: Pending,
-        entry: &Entry,
-        tier: TierName,
-        as_of: Boot,
-    ) -> Option<(Pending, Admission)> {
-        let Some(knowledge) = self.engine.follower.knowledge() else {
+    /// Admits a copy, and lands its flight if it is fresh.
+    fn admit_and_land(&self, pending: Pending, found: Found) -> Result<Entry, Box<NotAdmitted>> {
+        let Some((knowledge, proof)) = self.engine.follower.proved_knowledge() else {
             // Before the first poll only the origin is asked. What it says is served, and is suspect once there is a poll.
-            let slot = self.slot(&pending, entry, NEVER, as_of);
-            self.land(pending, slot, tier);
-            return None;
+            let slot = self.slot(&pending, &found.entry, NEVER, found.as_of);
+            self.land(pending, slot, found.tier);
+            return Ok(found.entry);
         };
         // Without the database's clock there is no first poll, so this is only the type's other case.
         let now = self.engine.follower.db_now().unwrap_or_default();
-        let expires_at = entry.fetched_at.plus(self.ttl_hard(entry.kind()));
-        let tracked = self.source.namespace.tracked;
-        let floor = if tier == TierName::Origin {
-            Version::NONE
-        } else {
-            pending.floor
-        };
-        let admission = admit(
-            &knowledge,
-            &Candidate {
-                entry,
-                hist: knowledge.hist,
-                expires_at,
-                floor,
-                tracked,
-            },
-            now,
-        );
-        self.engine.counters.admission(tier, admission);
+        let admission = admit(&knowledge, &self.candidate(&pending, &found), now);
+        self.engine.counters.admission(found.tier, admission);
         if admission != Admission::Fresh {
-            return Some((pending, admission));
+            return Err(NotAdmitted::new(pending, found, admission));
         }
-        let slot = self.slot(&pending, entry, knowledge.generation, as_of);
-        self.land(pending, slot, tier);
-        None
+        let as_of = if self.source.namespace.tracked {
+            found.as_of.max(proof)
+        } else {
+            found.as_of
+        };
+        let slot = self.slot(&pending, &found.entry, knowledge.generation, as_of);
+        if found.tier != TierName::Origin && self.is_beyond_cap(&slot) {
+            return Err(NotAdmitted::new(pending, found, Admission::Suspect));
+        }
+        self.land(pending, slot, found.tier);
+        Ok(found.entry)
+    }
+
+    fn candidate<'a>(&self, pending: &Pending, found: &'a Found) -> Candidate<'a> {
+        let entry = &found.entry;
+        let (floor, expires_at) = if found.tier == TierName::Origin {
+            // There is nothing newer to be had, and no copy is younger; a short TTL only means that it is not kept for long.
+            (Version::NONE, DbTime(u64::MAX))
+        } else {
+            let ttl = self.jittered(pending, entry, self.ttl_hard(entry.kind()));
+            // L1 counts in ticks: what it would not keep for one is not worth finding again and again.
+            let ttl = ttl.saturating_sub(TICK);
+            (pending.floor, entry.fetched_at.plus(ttl))
+        };
+        Candidate {
+            entry,
+            hist: found.hist,
+            expires_at,
+            floor,
+            tracked: self.source.namespace.tracked,
+        }
+    }
+
+    /// Whether the node's proof is so late that a copy may not be served without a check, not even labelled.
+    fn is_beyond_cap(&self, slot: &Slot) -> bool {
+        let context = self.engine.follower.context();
+        let held = slot.held();
+        let proved_at = self.engine.follower.proved_at(&held, &context);
+        judge(&held, &context) == Verdict::Unproven
+            && over_age(&held, proved_at, &context) > self.source.namespace.policy.stale_cap
     }
 
     fn ttl_hard(&self, kind: Kind) -> Duration {
@@ -225,49 +277,54 @@ impl Fill {
     fn slot(&self, pending: &Pending, entry: &Entry, generation: Generation, as_of: Boot) -> Slot {
         let now = self.engine.clock.now();
         let lifetime = self.lifetime(pending, entry, as_of, now);
-        Slot::new(entry, &self.source.namespace, generation, lifetime)
+        Slot::new(entry, &self.source.commons, generation, lifetime)
     }
 
-    /// The TTLs left, shortened by a share that differs from key to key and from fetch to fetch.
-    fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
-        let policy = &self.source.namespace.policy;
-        let hard = self.ttl_hard(entry.kind());
+    /// A TTL shortened by a share that differs from key to key and from fetch to fetch, and is the same for all who hold the copy.
+    fn jittered(&self, pending: &Pending, entry: &Entry, ttl: Duration) -> Duration {
         let random =
             pending.guard.key().hash_u64() ^ entry.fetched_at.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let per_mille = random % (u64::from(policy.jitter_percent) * 10 + 1);
-        let keep = 1000 - u32::try_from(per_mille.min(999)).unwrap_or_default();
+        let jitter_percent = self.source.namespace.policy.jitter_percent.min(99);
+        let per_mille = random % (u64::from(jitter_percent) * 10 + 1);
+        let keep = 1000 - u32::try_from(per_mille).unwrap_or_default();
+        ttl.checked_mul(keep).unwrap_or(Duration::MAX) / 1000
+    }
+
+    fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
+        let hard = self.ttl_hard(entry.kind());
+        let soft = self.source.namespace.policy.ttl_soft.min(hard);
         let age = self
             .engine
             .follower
             .db_now()
             .map_or(Duration::ZERO, |db_now| db_now.since(entry.fetched_at));
-        let left = |ttl: Duration| (ttl * keep / 1000).saturating_sub(age);
+        let end = |ttl| now.plus(self.jittered(pending, entry, ttl).saturating_sub(age));
         Lifetime {
             as_of,
-            soft_at: now.plus(left(policy.ttl_soft.min(hard))),
-            hard_at: now.plus(left(hard)),
+            soft_at: end(soft),
+            hard_at: end(hard),
         }
     }
 
     /// Lands a flight that got no fresh copy: stale within the cap, or the error.
     fn land_without_origin(&self, pending: Pending, error: Error) {
         let engine = &self.engine;
-        let now = engine.clock.now();
         let Some((slot, tier)) = self.best_stale(&pending) else {
             pending.guard.land(Err(error));
             return;
         };
         let context = engine.follower.context();
         let held = slot.held();
-        let verdict = judge(&held, &context);
-        let fresh = matches!(verdict, Verdict::Fresh | Verdict::RefreshDue);
-        let age = stale_age(&held, engine.follower.proved_at(&held, &context), &context);
+        let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
+        let age = over_age(&held, engine.follower.proved_at(&held, &context), &context);
         if !fresh && age > self.source.namespace.policy.stale_cap {
             pending.guard.land(Err(error));
             return;
         }
         tracing::debug!(key = %pending.guard.key(), ?error, "serving what is held, because the origin has no answer");
-        slot.keep_quiet(now.plus(engine.settings.retry_after));
+        if self.class == Class::Interactive || error.kind() != ErrorKind::Shed {
+            slot.keep_quiet(context.now.plus(engine.settings.retry_after));
+        }
         if tier != TierName::L1 {
             engine.l1.put(pending.guard.key(), Arc::clone(&slot));
         }
@@ -279,47 +336,50 @@ impl Fill {
     }
 
     fn best_stale(&self, pending: &Pending) -> Option<(Arc<Slot>, TierName)> {
+        let follower = &self.engine.follower;
         let held = pending
             .held
             .as_ref()
-            .filter(|slot| slot.stamp().version >= pending.floor);
-        let stale = pending
+            .filter(|slot| slot.version() >= pending.floor && !follower.is_dead(&slot.held()));
+        let knowledge = follower.knowledge();
+        let found = pending
             .stale
             .as_ref()
-            .filter(|(entry, _)| entry.stamp.version >= pending.floor);
-        match (held, stale) {
-            (Some(held), Some((entry, _))) if held.stamp() >= entry.stamp => {
+            .zip(knowledge)
+            .filter(|(found, knowledge)| {
+                let of_this_history =
+                    !self.source.namespace.tracked || knowledge.hist == found.hist;
+                of_this_history && found.entry.stamp.version >= pending.floor
+            });
+        match (held, found) {
+            (Some(held), found) if found.is_none_or(|(found, _)| held.rank() >= found.rank()) => {
                 Some((Arc::clone(held), TierName::L1))
             }
-            (Some(held), None) => Some((Arc::clone(held), TierName::L1)),
-            (_, Some((entry, tier))) => {
-                // It was current when its bytes were fetched; nothing later is known of it.
-                let as_of = self.engine.follower.boot_of(entry.fetched_at);
-                Some((Arc::new(self.slot(pending, entry, NEVER, as_of)), *tier))
+            (_, Some((found, knowledge))) => {
+                let slot = self.unproved(pending, found, knowledge.generation);
+                Some((Arc::new(slot), found.tier))
             }
-            (None, None) => None,
+            (_, None) => None,
         }
+    }
+
+    /// A copy that nothing which is known in `generation` proves.
+    fn unproved(&self, pending: &Pending, found: &Found, generation: Generation) -> Slot {
+        // It was current when its bytes were fetched; nothing later is known of it.
+        let fetched_at = self.engine.follower.boot_of(found.entry.fetched_at);
+        let as_of = found.as_of.max(fetched_at);
+        self.slot(pending, &found.entry, generation.unproved(), as_of)
     }
 
     /// Keeps a copy that could not be admitted, in case nothing better is found.
-    fn keep_stale(pending: &mut Pending, entry: Entry, tier: TierName, admission: Admission) {
+    fn keep_stale(pending: &mut Pending, found: Found, admission: Admission) {
         if admission == Admission::Refused(Refusal::Dead) {
             return;
         }
-        if pending
-            .stale
-            .as_ref()
-            .is_none_or(|(kept, _)| kept.stamp < entry.stamp)
-        {
-            pending.stale = Some((entry, tier));
+        let kept = pending.stale.as_ref();
+        if kept.is_none_or(|kept| kept.rank() <= found.rank()) {
+            pending.stale = Some(found);
         }
-    }
-
-    /// When the bytes of a fetch were made, on the database's clock.
-    fn fetched_at(&self, head: Option<&hotshelf_model::Head>) -> DbTime {
-        head.map(|head| head.now)
-            .or_else(|| self.engine.follower.db_now())
-            .unwrap_or_default()
     }
 
     /// Writes what was found to the tiers, in a task of its own.
@@ -328,6 +388,7 @@ impl Fill {
             return;
         }
         let Ok(permit) = Arc::clone(&self.engine.write_backs).try_acquire_owned() else {
+            self.engine.decline(&puts);
             return;
         };
         let engine = Arc::clone(&self.engine);

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::l1::KeyHasher;
+use crate::settings::Class;
 use crate::slot::Slot;
 
 const SHARDS: usize = 64;
@@ -35,11 +36,23 @@ pub(crate) type Outcome = Result<Landed, Error>;
 pub(crate) struct Flight {
     /// The least version that this fill accepts.
     floor: Version,
+    class: Class,
     outcome: OnceLock<Outcome>,
     landed: Notify,
 }
 
 impl Flight {
+    /// How urgent the fill is.
+    pub(crate) fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Whether a reader that needs `floor` and is as urgent as `class` may wait for it. A warm-up may have to wait for everybody
+    /// else, so only its like wait for it.
+    fn will_do(&self, floor: Version, class: Class) -> bool {
+        self.floor >= floor && (self.class != Class::Warm || class == Class::Warm)
+    }
+
     /// Waits for the outcome. Cancel safe.
     pub(crate) async fn wait(&self) -> Outcome {
         let notified = self.landed.notified();
@@ -99,10 +112,11 @@ impl Flights {
         &self.shards[usize::try_from(key.hash_u64() % SHARDS as u64).unwrap_or_default()]
     }
 
-    /// Joins the key's flight if it will do for `floor`, else begins one; one that will not do is left to its waiters.
-    pub(crate) fn begin(self: &Arc<Self>, key: &Key, floor: Version) -> Begun {
+    /// Joins the key's flight if it will do, else begins one; one that will not do is left to its waiters.
+    pub(crate) fn begin(self: &Arc<Self>, key: &Key, floor: Version, class: Class) -> Begun {
         let mut shard = self.shard(key).lock();
-        if let Some(flight) = shard.get(key).filter(|flight| flight.floor >= floor) {
+        let under_way = shard.get(key);
+        if let Some(flight) = under_way.filter(|flight| flight.will_do(floor, class)) {
             self.joins.increment(1);
             return Begun::Joined(Arc::clone(flight));
         }
@@ -114,6 +128,7 @@ impl Flights {
         self.gauge.increment(1.0);
         let flight = Arc::new(Flight {
             floor,
+            class,
             outcome: OnceLock::new(),
             landed: Notify::new(),
         });
@@ -137,7 +152,6 @@ impl Flights {
         self.gauge.decrement(1.0);
     }
 
-    #[cfg(test)]
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
     }

@@ -81,9 +81,7 @@ impl L1 {
     pub(crate) fn put(&self, key: &Key, slot: Arc<Slot>) -> bool {
         let stripe = usize::try_from(key.hash_u64() % STRIPES as u64).unwrap_or_default();
         let _guard = self.stripes[stripe].lock();
-        if self.get(key).is_some_and(|held| {
-            held.stamp() > slot.stamp() && held.held().generation >= slot.held().generation
-        }) {
+        if self.get(key).is_some_and(|held| held.outranks(&slot)) {
             return false;
         }
         let (map, other) = match slot.kind() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hotshelf_coherence::{Held, HitContext, Verdict, judge, stale_age};
+use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age, proves_itself, stale_age};
 use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, TierName, Variant, Version, VersionToken};
 
 use crate::answer::{Answer, Freshness};
 use crate::cache::{Engine, ReadOptions, Source};
 use crate::fill::{Fill, Pending};
 use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome};
+use crate::settings::Class;
 use crate::slot::Slot;
 
 /// The origin is asked so often for a version that a client has seen; a primary that does not have it will not get it.
@@ -22,35 +23,44 @@ impl Engine {
     /// The answer that L1 can give now.
     #[inline]
     pub(crate) fn try_get(self: &Arc<Self>, key: &Key) -> Option<Answer> {
-        let slot = self.l1.get(key)?;
         let context = self.follower.context();
+        let (landed, held) = self.look(key, &context)?;
+        Some(self.l1_answer(landed, &held, &context))
+    }
+
+    /// What L1 holds, if it may be served now. Counts nothing.
+    #[inline]
+    fn look(self: &Arc<Self>, key: &Key, context: &HitContext) -> Option<(Landed, Held)> {
+        let slot = self.l1.get(key)?;
         let held = slot.held();
-        let stale = match judge(&held, &context) {
+        let stale = match judge(&held, context) {
             Verdict::Fresh => false,
             Verdict::RefreshDue => {
                 self.start_refresh(key, &slot, context.now);
                 false
             }
             verdict => {
-                self.may_serve_stale_now(key, &slot, &held, &context, verdict)?;
+                self.may_serve_stale_now(key, &slot, &held, context, verdict)?;
                 true
             }
         };
-        let is_sample = self.counters.l1_hit(slot.kind(), stale);
-        let answer = self.answer(
-            Landed {
-                slot,
-                tier: TierName::L1,
-                stale,
-            },
-            &held,
-            &context,
-        );
-        if is_sample {
+        let landed = Landed {
+            slot,
+            tier: TierName::L1,
+            stale,
+        };
+        Some((landed, held))
+    }
+
+    /// A hit in L1 as the answer to a read, counted.
+    #[inline]
+    fn l1_answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
+        let answer = self.answer(landed, held, context);
+        if self.counters.l1_hit(answer.kind(), answer.freshness) {
             self.counters
                 .l1_seconds(self.clock.now().since(context.now));
         }
-        Some(answer)
+        answer
     }
 
     /// A copy that is not fresh is served at once when the origin is known not to answer; the refresh class keeps trying.
@@ -67,7 +77,7 @@ impl Engine {
             held.tracked && context.now.since(context.proof) > context.staleness_bound;
         let origin_is_silent =
             verdict == Verdict::Unproven || node_is_unproven || slot.is_quiet(context.now);
-        if self.follower.is_dead(held.generation)
+        if self.follower.is_dead(held)
             || !origin_is_silent
             || !self.is_within_cap(key, held, context)
         {
@@ -83,7 +93,7 @@ impl Engine {
         let cap = self
             .source(key)
             .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
-        stale_age(held, self.follower.proved_at(held, context), context) <= cap
+        over_age(held, self.follower.proved_at(held, context), context) <= cap
     }
 
     #[inline]
@@ -112,17 +122,27 @@ impl Engine {
         }
     }
 
+    /// What a flight brought, judged now: since it landed the log may have moved and the proofs may have stopped.
     fn landed_answer(&self, landed: Landed) -> Answer {
         let held = landed.slot.held();
-        self.answer(landed, &held, &self.follower.context())
+        let context = self.follower.context();
+        let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue)
+            || proves_itself(&held, &context);
+        let stale = landed.stale || !fresh;
+        self.answer(Landed { stale, ..landed }, &held, &context)
     }
 
-    /// A read that L1 could not answer.
+    /// A read that L1 could not answer, or that wants a version.
     pub(crate) async fn read(
         self: &Arc<Self>,
         key: &Key,
         options: ReadOptions,
     ) -> Result<Answer, Error> {
+        if let Some(token) = options.min_version
+            && let Some(answer) = self.try_get_version(key, token)
+        {
+            return Ok(answer);
+        }
         self.counters.l1_miss();
         let started = self.clock.now();
         let outcome = match options.min_version {
@@ -131,6 +151,13 @@ impl Engine {
         };
         self.count(outcome.as_ref(), started);
         outcome
+    }
+
+    fn try_get_version(self: &Arc<Self>, key: &Key, token: VersionToken) -> Option<Answer> {
+        let context = self.follower.context();
+        let (landed, held) = self.look(key, &context)?;
+        satisfies(&landed.slot, landed.stale, token)
+            .then(|| self.l1_answer(landed, &held, &context))
     }
 
     fn count(&self, outcome: Result<&Answer, &Error>, started: Boot) {
@@ -151,15 +178,18 @@ impl Engine {
         options: ReadOptions,
         started: Boot,
     ) -> Result<Answer, Error> {
-        if let Some(answer) = self.try_get(key).filter(|answer| satisfies(answer, token)) {
-            return Ok(answer);
-        }
         if self.source(key)?.namespace.tracked && token.version() > self.follower.version_max() {
             // A write of a moment ago, on another node, may be newer than the last poll.
-            self.follower.poll_now(self.left(options, started)).await;
+            let polled = self.follower.poll_now(self.left(options, started)).await;
             if token.version() > self.follower.version_max() {
-                let context = format!("the version {token} of {key} was never given out");
-                return Err(Error::new(ErrorKind::VersionUnknown, context));
+                return Err(if polled {
+                    let context = format!("the version {token} of {key} was never given out");
+                    Error::new(ErrorKind::VersionUnknown, context)
+                } else {
+                    let context =
+                        format!("the database did not say whether {token} of {key} exists");
+                    Error::new(ErrorKind::VersionTimeout, context)
+                });
             }
         }
         for attempt in 0..VERSION_ATTEMPTS {
@@ -169,7 +199,8 @@ impl Engine {
             let answer = self
                 .read_once(key, token.version(), options, started)
                 .await?;
-            if satisfies(&answer, token) {
+            let stale = matches!(answer.freshness, Freshness::Stale { .. });
+            if satisfies(&answer.slot, stale, token) {
                 return Ok(answer);
             }
         }
@@ -193,20 +224,38 @@ impl Engine {
         started: Boot,
     ) -> Result<Answer, Error> {
         let source = Arc::clone(self.source(key)?);
-        let flight = match self.join_or_begin(key, floor) {
-            Step::Answered(answer) => return Ok(answer),
-            Step::Joined(flight) => flight,
-            Step::Full => return self.stale_or(key, floor, too_many_flights()),
-            Step::Begun(pending) => {
-                let flight = pending.guard.flight();
-                self.fly(&source, vec![pending], options)?;
-                flight
+        let mut is_again = false;
+        loop {
+            let (flight, joined) = match self.join_or_begin(key, floor, options.class) {
+                Step::Landed(landed) => return Ok(self.landed_answer(landed)),
+                Step::Full => return self.stale_or(key, floor, too_many_flights()),
+                Step::Joined(flight) => (flight, true),
+                Step::Begun(pending) => {
+                    let flight = pending.guard.flight();
+                    self.fly(&source, vec![*pending], options.class)?;
+                    (flight, false)
+                }
+            };
+            let left = self.left(options, started);
+            let outcome = self.wait(key, floor, &flight, left).await;
+            if joined && !is_again && self.is_for_others(&outcome, &flight, options.class) {
+                is_again = true;
+                continue;
             }
-        };
-        let outcome = self
-            .wait(key, floor, &flight, self.left(options, started))
-            .await;
-        outcome.map(|landed| self.landed_answer(landed))
+            return outcome.map(|landed| self.landed_answer(landed));
+        }
+    }
+
+    /// Whether a flight that was joined brought what only those may take who came before: the log has moved since it landed, or it had
+    /// to give way to readers as urgent as this one.
+    fn is_for_others(&self, outcome: &Outcome, flight: &Flight, class: Class) -> bool {
+        match outcome {
+            Ok(landed) if !landed.stale => {
+                let held = landed.slot.held();
+                held.tracked && held.generation != self.follower.generation()
+            }
+            Ok(_) | Err(_) => flight.class() > class,
+        }
     }
 
     /// Reads in one pass per tier: what L1 lacks is filled together.
@@ -233,7 +282,7 @@ impl Engine {
                 continue;
             };
             // What cannot take off lands by the drop of its guard, with its reason.
-            self.fly(&Arc::clone(source), pending, options).ok();
+            self.fly(&Arc::clone(source), pending, options.class).ok();
         }
         let outcomes = join_all(
             reads
@@ -256,24 +305,27 @@ impl Engine {
             return Reading::Alone(key);
         }
         if let Some(answer) = self.try_get(key) {
-            return Reading::Done(Ok(answer));
-        }
-        if let Err(error) = self.source(key) {
-            return Reading::Done(Err(error));
+            return Reading::Done(answer);
         }
         self.counters.l1_miss();
         let started = self.clock.now();
-        match self.join_or_begin(key, Version::NONE) {
-            Step::Answered(answer) => Reading::Done(Ok(answer)),
-            Step::Joined(flight) => Reading::Waiting(key, flight, started),
-            Step::Full => Reading::Done(self.stale_or(key, Version::NONE, too_many_flights())),
+        if let Err(error) = self.source(key) {
+            return Reading::Found(Err(error), started);
+        }
+        match self.join_or_begin(key, Version::NONE, options.class) {
+            Step::Landed(landed) => Reading::Found(Ok(self.landed_answer(landed)), started),
+            Step::Full => {
+                let found = self.stale_or(key, Version::NONE, too_many_flights());
+                Reading::Found(found, started)
+            }
+            Step::Joined(flight) => Reading::Joined(key, flight, started),
             Step::Begun(pending) => {
                 let flight = pending.guard.flight();
                 fills
                     .entry((key.namespace(), key.variant()))
                     .or_default()
-                    .push(pending);
-                Reading::Waiting(key, flight, started)
+                    .push(*pending);
+                Reading::Begun(key, flight, started)
             }
         }
     }
@@ -283,48 +335,49 @@ impl Engine {
         read: Reading<'_>,
         options: ReadOptions,
     ) -> Result<Answer, Error> {
-        match read {
-            Reading::Done(outcome) => outcome,
-            Reading::Alone(key) => self.read(key, options).await,
-            Reading::Waiting(key, flight, started) => {
-                let left = self.left(options, started);
-                let outcome = self.wait(key, Version::NONE, &flight, left).await;
-                let outcome = outcome.map(|landed| self.landed_answer(landed));
+        let (key, flight, started, joined) = match read {
+            Reading::Done(answer) => return Ok(answer),
+            Reading::Alone(key) => return self.read(key, options).await,
+            Reading::Found(outcome, started) => {
                 self.count(outcome.as_ref(), started);
-                outcome
+                return outcome;
             }
-        }
+            Reading::Joined(key, flight, started) => (key, flight, started, true),
+            Reading::Begun(key, flight, started) => (key, flight, started, false),
+        };
+        let left = self.left(options, started);
+        let outcome = self.wait(key, Version::NONE, &flight, left).await;
+        let outcome = if joined && self.is_for_others(&outcome, &flight, options.class) {
+            self.read_once(key, Version::NONE, options, started).await
+        } else {
+            outcome.map(|landed| self.landed_answer(landed))
+        };
+        self.count(outcome.as_ref(), started);
+        outcome
     }
 
-    fn join_or_begin(self: &Arc<Self>, key: &Key, floor: Version) -> Step {
-        let guard = match self.flights.begin(key, floor) {
+    fn join_or_begin(self: &Arc<Self>, key: &Key, floor: Version, class: Class) -> Step {
+        let guard = match self.flights.begin(key, floor, class) {
             Begun::Joined(flight) => return Step::Joined(flight),
             Begun::Full => return Step::Full,
             Begun::Leader(guard) => guard,
         };
         // Another flight may have landed between this read's look at L1 and its own beginning.
         if floor == Version::NONE
-            && let Some(answer) = self.try_get(key)
+            && let Some((landed, _)) = self.look(key, &self.follower.context())
         {
-            let stale = matches!(answer.freshness, Freshness::Stale { .. });
-            guard.land(Ok(Landed {
-                slot: Arc::clone(&answer.slot),
-                tier: answer.tier,
-                stale,
-            }));
-            return Step::Answered(answer);
+            guard.land(Ok(landed.clone()));
+            return Step::Landed(landed);
         }
-        match self.pending(guard, floor) {
-            Some(pending) => Step::Begun(pending),
-            None => Step::Full,
-        }
+        let pending = self.pending(guard, floor).map(Box::new);
+        pending.map_or(Step::Full, Step::Begun)
     }
 
     /// What L1 holds of the present history.
     fn living(&self, key: &Key) -> Option<Arc<Slot>> {
         self.l1
             .get(key)
-            .filter(|slot| !self.follower.is_dead(slot.held().generation))
+            .filter(|slot| !self.follower.is_dead(&slot.held()))
     }
 
     pub(crate) fn pending(&self, guard: FlightGuard, floor: Version) -> Option<Pending> {
@@ -345,7 +398,7 @@ impl Engine {
         self: &Arc<Self>,
         source: &Arc<Source>,
         pending: Vec<Pending>,
-        options: ReadOptions,
+        class: Class,
     ) -> Result<(), Error> {
         let variant = pending
             .first()
@@ -357,7 +410,6 @@ impl Engine {
             ));
         };
         let until = self.clock.now().plus(self.settings.fill_timeout);
-        let class = options.class;
         let fill = Fill {
             engine: Arc::clone(self),
             source: Arc::clone(source),
@@ -391,10 +443,7 @@ impl Engine {
     }
 
     fn stale_from_l1(&self, key: &Key, floor: Version) -> Option<Landed> {
-        let slot = self
-            .l1
-            .get(key)
-            .filter(|slot| slot.stamp().version >= floor)?;
+        let slot = self.living(key).filter(|slot| slot.version() >= floor)?;
         let context = self.follower.context();
         let held = slot.held();
         let stale = !matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
@@ -409,16 +458,19 @@ impl Engine {
 
 /// One key of a batch on its way.
 enum Reading<'k> {
-    Done(Result<Answer, Error>),
+    /// A hit in L1, which is counted already.
+    Done(Answer),
+    Found(Result<Answer, Error>, Boot),
     Alone(&'k Key),
-    Waiting(&'k Key, Arc<Flight>, Boot),
+    Joined(&'k Key, Arc<Flight>, Boot),
+    Begun(&'k Key, Arc<Flight>, Boot),
 }
 
 /// How a read goes on after L1.
 enum Step {
-    Answered(Answer),
+    Landed(Landed),
     Joined(Arc<Flight>),
-    Begun(Pending),
+    Begun(Box<Pending>),
     Full,
 }
 
@@ -426,11 +478,10 @@ fn too_many_flights() -> Error {
     Error::new(ErrorKind::Shed, "too many fills are under way")
 }
 
-/// Whether the client that saw `token` may get `answer`: it is that version or a newer one, or a proved answer of a newer timeline,
-/// on which the version may never have existed.
-fn satisfies(answer: &Answer, token: VersionToken) -> bool {
-    let stamp = answer.slot.stamp();
-    let newer_timeline = u64::from(stamp.timeline.0) > token.version().timeline();
-    stamp.version >= token.version()
-        || (newer_timeline && matches!(answer.freshness, Freshness::Fresh { .. }))
+/// Whether the client that saw `token` may get `slot`: it is that version or a newer one, or a proved answer of a newer timeline, on
+/// which the version may never have existed. Versions of an origin without a change log have no timeline.
+fn satisfies(slot: &Slot, stale: bool, token: VersionToken) -> bool {
+    let newer_timeline =
+        slot.is_tracked() && u64::from(slot.timeline().0) > token.version().timeline();
+    slot.version() >= token.version() || (newer_timeline && !stale)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hotshelf_model::{Boot, Key, Version};
 
-use crate::cache::{Engine, ReadOptions};
+use crate::cache::Engine;
 use crate::flight::Begun;
 use crate::settings::Class;
 use crate::slot::Slot;
@@ -20,7 +20,7 @@ impl Engine {
             self.counters.refreshes_skipped.increment(1);
             return;
         };
-        let Begun::Leader(guard) = self.flights.begin(key, Version::NONE) else {
+        let Begun::Leader(guard) = self.flights.begin(key, Version::NONE, Class::Refresh) else {
             return;
         };
         let (Ok(source), Some(pending)) = (
@@ -30,11 +30,7 @@ impl Engine {
             return;
         };
         let flight = pending.guard.flight();
-        let options = ReadOptions {
-            class: Class::Refresh,
-            ..ReadOptions::default()
-        };
-        if self.fly(&source, vec![pending], options).is_err() {
+        if self.fly(&source, vec![pending], Class::Refresh).is_err() {
             return;
         }
         self.counters.refreshes_started.increment(1);

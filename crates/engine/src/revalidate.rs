@@ -25,22 +25,30 @@ pub(crate) struct Checked {
     head: Head,
     version: Version,
     parents: Parents,
-    /// The moment before the statement was sent.
-    pub(crate) as_of: Boot,
+    sent: Boot,
 }
 
 impl Checked {
     /// The new stamp of a copy that is unchanged; `None` when it has changed.
-    pub(crate) fn restamp(&self, stamp: Stamp, parents: &Parents) -> Option<Stamp> {
-        unchanged(stamp.version, parents, self.version, &self.parents).then_some(Stamp {
+    pub(crate) fn restamp(&self, version: Version, parents: &Parents) -> Option<Stamp> {
+        unchanged(version, parents, self.version, &self.parents).then_some(Stamp {
             timeline: self.head.timeline,
-            version: stamp.version,
+            version,
             position: self.head.position,
         })
     }
 
     pub(crate) fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The moment before the statement was sent to a primary; zero for a standby, whose answer is as old as its position says.
+    pub(crate) fn as_of(&self) -> Boot {
+        if self.head.primary {
+            self.sent
+        } else {
+            Boot::default()
+        }
     }
 }
 
@@ -123,6 +131,8 @@ impl Revalidator {
 
     fn take(&self) -> (Vec<Id>, Vec<Vec<oneshot::Sender<CheckOutcome>>>) {
         let mut queue = self.queue.lock();
+        // While the origin is silent, fills give up and leave their questions behind.
+        queue.waiting.retain(|(_, sender)| !sender.is_closed());
         let mut index = HashMap::new();
         let (mut ids, mut senders) = (Vec::new(), Vec::<Vec<_>>::new());
         let count = queue.waiting.len().min(IDS_MAX);
@@ -139,7 +149,7 @@ impl Revalidator {
     }
 
     async fn ask(self: Arc<Self>, ids: Vec<Id>) -> Result<Option<(Versions, Boot)>, Error> {
-        let as_of = self.clock.now();
+        let sent = self.clock.now();
         let asked =
             tokio::time::timeout(self.timeout, self.origin.versions(&self.namespace, &ids)).await;
         let late = |_| {
@@ -160,7 +170,7 @@ impl Revalidator {
             );
             return Err(Error::new(ErrorKind::OriginFailed, context));
         }
-        Ok(versions.map(|versions| (versions, as_of)))
+        Ok(versions.map(|versions| (versions, sent)))
     }
 
     fn answer(
@@ -170,11 +180,11 @@ impl Revalidator {
     ) {
         for (at, senders) in senders.into_iter().enumerate() {
             let outcome = match outcome {
-                Ok(Some((versions, as_of))) => Ok(Some(Checked {
+                Ok(Some((versions, sent))) => Ok(Some(Checked {
                     head: versions.head,
                     version: versions.versions[at],
                     parents: versions.parents.clone(),
-                    as_of: *as_of,
+                    sent: *sent,
                 })),
                 Ok(None) => Ok(None),
                 Err(error) => Err(error.clone()),

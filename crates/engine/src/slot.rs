@@ -1,8 +1,11 @@
 //! What L1 holds for a key: an admitted entry in a compact form, with its deadlines on this machine's clock.
+//!
+//! There is one for each of millions of keys, so its size is held down: what the copies of a namespace have in common is shared,
+//! what few copies have is apart, and deadlines are counted in ticks.
 
 use std::io::Write;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,20 +13,25 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotshelf_coherence::{Generation, Held};
 use hotshelf_model::{
-    Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Position, Shape, Stamp, Timeline,
-    Version,
+    Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Shape, Timeline, Version,
 };
+use once_cell::race::OnceBox;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Deadlines are kept in tenths of a second since boot: 32 bits last 13 years and save room in every entry.
+/// Deadlines are kept in tenths of a second since boot: 31 bits last six years.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 const TICK_NANOS: u64 = 100_000_000;
+const TICK_MAX: u32 = u32::MAX >> 1;
+/// Beside the tick of `Slot::pause`.
+const QUIET: u32 = 1 << 31;
 /// Shorter documents are not worth compressing.
 const ENCODE_BYTES_MIN: usize = 512;
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 5;
 
 fn tick(at: Boot) -> u32 {
-    u32::try_from(at.0 / TICK_NANOS).unwrap_or(u32::MAX)
+    u32::try_from(at.0 / TICK_NANOS).map_or(TICK_MAX, |tick| tick.min(TICK_MAX))
 }
 
 fn boot(tick: u32) -> Boot {
@@ -39,137 +47,184 @@ pub(crate) struct Lifetime {
     pub(crate) hard_at: Boot,
 }
 
-/// An admitted copy of one document, immutable but for two marks.
+/// What copies of one namespace have in common while neither its parents nor the timeline change.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    version: Version,
-    position: Position,
-    as_of: Boot,
-    /// Milliseconds on the database's clock, 0 for never.
-    valid_until: u64,
+pub(crate) struct Common {
     parents: Parents,
-    body: Bytes,
-    encoded: OnceLock<Box<Encoded>>,
     timeline: Timeline,
-    generation: Generation,
     shape: Shape,
-    document_hash: u32,
-    soft_tick: u32,
-    hard_tick: u32,
-    /// Until then no read asks the origin for this key again, because it failed a moment ago.
-    quiet_until_tick: AtomicU32,
-    /// Until then nobody starts another refresh of this copy.
-    refresh_after_tick: AtomicU32,
     kind: Kind,
     tracked: bool,
 }
 
-/// The document's other encodings, each made once, when it is first asked for; `None` where it would not be smaller.
-#[derive(Debug, Default)]
-struct Encoded {
+/// The last `Common` of each kind, so that nearly all copies share one.
+#[derive(Debug)]
+pub(crate) struct Commons {
+    shape: Shape,
+    tracked: bool,
+    last: [Mutex<Option<Arc<Common>>>; 2],
+}
+
+impl Commons {
+    pub(crate) fn new(namespace: &Namespace) -> Self {
+        Commons {
+            shape: namespace.shape,
+            tracked: namespace.tracked,
+            last: Default::default(),
+        }
+    }
+
+    fn of(&self, kind: Kind, timeline: Timeline, parents: &Parents) -> Arc<Common> {
+        let mut last = self.last[usize::from(kind == Kind::Absent)].lock();
+        let same = last
+            .as_ref()
+            .filter(|last| last.timeline == timeline && last.parents == *parents);
+        if let Some(same) = same {
+            return Arc::clone(same);
+        }
+        let common = Arc::new(Common {
+            parents: parents.clone(),
+            timeline,
+            shape: self.shape,
+            kind,
+            tracked: self.tracked,
+        });
+        *last = Some(Arc::clone(&common));
+        common
+    }
+}
+
+/// An admitted copy of one document, immutable but for the pause and the encodings.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    body: Bytes,
+    version: Version,
+    common: Arc<Common>,
+    extras: OnceBox<Extras>,
+    generation: Generation,
+    document_hash: u32,
+    as_of_tick: u32,
+    soft_tick: u32,
+    hard_tick: u32,
+    /// Until then nobody starts another refresh of this copy; and with `QUIET` no read asks the origin, because it failed a moment ago.
+    pause: AtomicU32,
+}
+
+/// What few copies have: a moment at which the document changes by time alone, and other encodings, each made once, when it is first
+/// asked for; `None` where it would not be smaller.
+#[derive(Clone, Debug, Default)]
+struct Extras {
+    valid_until: Option<DbTime>,
     zstd: OnceLock<Option<Bytes>>,
     gzip: OnceLock<Option<Bytes>>,
+}
+
+impl Extras {
+    fn boxed(self) -> OnceBox<Self> {
+        if self.valid_until.is_none() && self.zstd.get().is_none() && self.gzip.get().is_none() {
+            return OnceBox::new();
+        }
+        OnceBox::with_value(Box::new(self))
+    }
 }
 
 impl Slot {
     pub(crate) fn new(
         entry: &Entry,
-        namespace: &Namespace,
+        commons: &Commons,
         generation: Generation,
         lifetime: Lifetime,
     ) -> Self {
-        let encoded = OnceLock::new();
-        if let Some(zstd) = &entry.body().zstd {
-            let made = Encoded {
-                zstd: OnceLock::from(Some(zstd.clone())),
-                gzip: OnceLock::new(),
-            };
-            encoded.set(Box::new(made)).ok();
-        }
+        let extras = Extras {
+            valid_until: entry.valid_until,
+            zstd: match &entry.body().zstd {
+                Some(zstd) => OnceLock::from(Some(zstd.clone())),
+                None => OnceLock::new(),
+            },
+            gzip: OnceLock::new(),
+        };
         Slot {
-            version: entry.stamp.version,
-            position: entry.stamp.position,
-            as_of: lifetime.as_of,
-            valid_until: entry.valid_until.map_or(0, |until| until.0),
-            parents: entry.parents.clone(),
             body: entry.body().identity.clone(),
-            encoded,
-            timeline: entry.stamp.timeline,
+            version: entry.stamp.version,
+            common: commons.of(entry.kind(), entry.stamp.timeline, &entry.parents),
+            extras: extras.boxed(),
             generation,
-            shape: namespace.shape,
             document_hash: hash(&entry.body().identity),
+            as_of_tick: tick(lifetime.as_of),
             soft_tick: tick(lifetime.soft_at),
             hard_tick: tick(lifetime.hard_at),
-            quiet_until_tick: AtomicU32::new(0),
-            refresh_after_tick: AtomicU32::new(0),
-            kind: entry.kind(),
-            tracked: namespace.tracked,
+            pause: AtomicU32::new(0),
         }
     }
 
     /// The same copy, proved again by its version.
-    pub(crate) fn revalidated(&self, stamp: Stamp, generation: Generation, as_of: Boot) -> Self {
+    pub(crate) fn revalidated(
+        &self,
+        commons: &Commons,
+        timeline: Timeline,
+        generation: Generation,
+        as_of: Boot,
+    ) -> Self {
         Slot {
-            version: stamp.version,
-            position: stamp.position,
-            as_of,
-            valid_until: self.valid_until,
-            parents: self.parents.clone(),
             body: self.body.clone(),
-            encoded: self.encoded_clone(),
-            timeline: stamp.timeline,
+            version: self.version,
+            common: commons.of(self.common.kind, timeline, &self.common.parents),
+            extras: self.extras.get().cloned().unwrap_or_default().boxed(),
             generation,
-            shape: self.shape,
             document_hash: self.document_hash,
+            as_of_tick: tick(as_of),
             soft_tick: self.soft_tick,
             hard_tick: self.hard_tick,
-            quiet_until_tick: AtomicU32::new(0),
-            refresh_after_tick: AtomicU32::new(0),
-            kind: self.kind,
-            tracked: self.tracked,
+            pause: AtomicU32::new(0),
         }
     }
 
-    fn encoded_clone(&self) -> OnceLock<Box<Encoded>> {
-        let Some(encoded) = self.encoded.get() else {
-            return OnceLock::new();
-        };
-        let copy = |made: &OnceLock<Option<Bytes>>| {
-            made.get()
-                .cloned()
-                .map_or_else(OnceLock::new, OnceLock::from)
-        };
-        OnceLock::from(Box::new(Encoded {
-            zstd: copy(&encoded.zstd),
-            gzip: copy(&encoded.gzip),
-        }))
-    }
-
+    #[inline]
     pub(crate) fn held(&self) -> Held {
         Held {
             generation: self.generation,
-            as_of: self.as_of,
+            as_of: boot(self.as_of_tick),
             soft_at: boot(self.soft_tick),
             hard_at: boot(self.hard_tick),
-            valid_until: (self.valid_until != 0).then_some(DbTime(self.valid_until)),
-            tracked: self.tracked,
+            valid_until: self.extras.get().and_then(|extras| extras.valid_until),
+            tracked: self.common.tracked,
         }
     }
 
-    pub(crate) fn stamp(&self) -> Stamp {
-        Stamp {
-            timeline: self.timeline,
-            version: self.version,
-            position: self.position,
+    /// Whether this copy is to be kept when `other` comes. What is proved now beats what was proved before, because the log may have
+    /// lost records; among equals the newer version stays. Without a change log the later read does: nothing else orders reads
+    /// of an origin whose versions have started again.
+    pub(crate) fn outranks(&self, other: &Slot) -> bool {
+        if !self.common.tracked {
+            return self.version > other.version && self.as_of_tick >= other.as_of_tick;
         }
+        self.generation >= other.generation
+            && (self.rank(), self.generation) > (other.rank(), other.generation)
+    }
+
+    /// The order of versions of one key.
+    pub(crate) fn rank(&self) -> (Timeline, Version) {
+        (self.common.timeline, self.version)
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    pub(crate) fn timeline(&self) -> Timeline {
+        self.common.timeline
+    }
+
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.common.tracked
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        self.kind
+        self.common.kind
     }
 
     pub(crate) fn shape(&self) -> Shape {
-        self.shape
+        self.common.shape
     }
 
     pub(crate) fn document_hash(&self) -> u32 {
@@ -177,7 +232,7 @@ impl Slot {
     }
 
     pub(crate) fn parents(&self) -> &Parents {
-        &self.parents
+        &self.common.parents
     }
 
     pub(crate) fn document(&self) -> &Bytes {
@@ -191,12 +246,12 @@ impl Slot {
         if self.body.len() < ENCODE_BYTES_MIN {
             return None;
         }
-        let encoded = self.encoded.get_or_init(Box::default);
+        let extras = self.extras.get_or_init(Box::default);
         let made = match encoding {
-            Encoding::Zstd => encoded
+            Encoding::Zstd => extras
                 .zstd
                 .get_or_init(|| smaller(zstd::bulk::compress(&self.body, ZSTD_LEVEL), &self.body)),
-            Encoding::Gzip | Encoding::Identity => encoded
+            Encoding::Gzip | Encoding::Identity => extras
                 .gzip
                 .get_or_init(|| smaller(gzip(&self.body), &self.body)),
         };
@@ -205,13 +260,13 @@ impl Slot {
 
     /// Whether this caller may start a refresh; the next one may after `pause`.
     pub(crate) fn claim_refresh(&self, now: Boot, pause: Duration) -> bool {
-        let after = self.refresh_after_tick.load(Ordering::Relaxed);
+        let before = self.pause.load(Ordering::Relaxed);
         // Relaxed: the mark guards no other memory, it only thins out attempts.
-        tick(now) >= after
+        tick(now) >= before & TICK_MAX
             && self
-                .refresh_after_tick
+                .pause
                 .compare_exchange(
-                    after,
+                    before,
                     tick(now.plus(pause)),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
@@ -221,12 +276,13 @@ impl Slot {
 
     /// Notes that the origin had no answer: until `until` the copy is served as it is.
     pub(crate) fn keep_quiet(&self, until: Boot) {
-        self.quiet_until_tick.store(tick(until), Ordering::Relaxed);
+        self.pause.store(QUIET | tick(until), Ordering::Relaxed);
     }
 
     /// Whether the origin failed for this key a moment ago.
     pub(crate) fn is_quiet(&self, now: Boot) -> bool {
-        tick(now) < self.quiet_until_tick.load(Ordering::Relaxed)
+        let pause = self.pause.load(Ordering::Relaxed);
+        pause & QUIET != 0 && tick(now) < pause & TICK_MAX
     }
 
     /// Bytes that the slot accounts for: itself and its document, and half as much again for the encodings that may be made.
@@ -259,3 +315,6 @@ fn gzip(document: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.write_all(document)?;
     encoder.finish()
 }
+
+#[cfg(test)]
+mod tests;

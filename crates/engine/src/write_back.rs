@@ -1,6 +1,8 @@
 //! Writes to the tiers outside the process, after the readers have their answer.
 
-use hotshelf_model::{Entry, Kind, TierKey, TierName};
+use std::sync::Arc;
+
+use hotshelf_model::{Entry, Kind, PutOutcome, Tier, TierKey, TierName};
 
 use crate::cache::Engine;
 
@@ -13,36 +15,49 @@ pub(crate) struct Put {
     pub(crate) except: Option<TierName>,
 }
 
+impl Put {
+    /// Whether a tier is to hold it. Absent entries are not worth a disk's endurance: a flood of unknown ids would fill it.
+    fn is_for(&self, tier: TierName) -> bool {
+        self.except != Some(tier) && (tier != TierName::L3 || self.entry.kind() == Kind::Present)
+    }
+}
+
 impl Engine {
     /// Puts entries to L2.
     pub(crate) async fn write_l2(&self, puts: &[Put]) {
-        let Some(l2) = &self.l2 else { return };
-        let wanted = puts.iter().filter(|put| put.except != Some(TierName::L2));
-        let entries: Vec<(TierKey, Entry)> = wanted
-            .map(|put| (put.key.clone(), put.entry.clone()))
-            .collect();
-        if entries.is_empty() {
-            return;
-        }
-        for outcome in l2.put_many(&entries).await {
-            self.counters.put(TierName::L2, outcome);
+        if let Some(l2) = &self.l2 {
+            self.write(l2, puts).await;
         }
     }
 
-    /// Puts documents to L3. Absent entries are not worth a disk's endurance: a flood of unknown ids would fill it.
+    /// Puts documents to L3.
     pub(crate) async fn write_l3(&self, puts: &[Put]) {
-        let Some(l3) = &self.l3 else { return };
-        let wanted = puts
-            .iter()
-            .filter(|put| put.except != Some(TierName::L3) && put.entry.kind() == Kind::Present);
+        if let Some(l3) = &self.l3 {
+            self.write(l3, puts).await;
+        }
+    }
+
+    async fn write(&self, tier: &Arc<dyn Tier>, puts: &[Put]) {
+        let name = tier.name();
+        let wanted = puts.iter().filter(|put| put.is_for(name));
         let entries: Vec<(TierKey, Entry)> = wanted
             .map(|put| (put.key.clone(), put.entry.clone()))
             .collect();
         if entries.is_empty() {
             return;
         }
-        for outcome in l3.put_many(&entries).await {
-            self.counters.put(TierName::L3, outcome);
+        for outcome in tier.put_many(&entries).await {
+            self.counters.put(name, outcome);
+        }
+    }
+
+    /// Counts what is not written, because too many writes are under way.
+    pub(crate) fn decline(&self, puts: &[Put]) {
+        for tier in [&self.l2, &self.l3].into_iter().flatten() {
+            let name = tier.name();
+            for _ in puts.iter().filter(|put| put.is_for(name)) {
+                self.counters.put(name, PutOutcome::Declined);
+            }
         }
     }
 }

@@ -159,11 +159,7 @@ impl Problem {
     /// The failure of a read.
     pub fn of_read(error: &Error) -> Self {
         let (status, code) = status_and_code(error.kind());
-        let detail = match error.kind() {
-            // What these say is for the log: it names files and bytes, and no client can do anything about it.
-            ErrorKind::Internal | ErrorKind::Damaged => Self::internal().detail,
-            _ => clip(&error.to_string()).to_owned(),
-        };
+        let detail = public_detail(error);
         Problem {
             cache_status: true,
             ..Self::new(status, code, detail)
@@ -225,6 +221,20 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.answer(&RequestId::generate()).map(Into::into)
+    }
+}
+
+/// What the public may know of a failure. What files and bytes are called, and where the origin lives, is for the log.
+pub(crate) fn public_detail(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::Damaged => Problem::internal().detail,
+        ErrorKind::OriginFailed => {
+            "the origin failed, and no copy that may be served is held".to_owned()
+        }
+        ErrorKind::OriginTimeout => {
+            "the origin did not answer in time, and no copy that may be served is held".to_owned()
+        }
+        _ => clip(&error.to_string()).to_owned(),
     }
 }
 

@@ -64,7 +64,7 @@ impl Node {
         let builder = Cache::builder(origins.change_log())
             .settings(settings::engine(config))
             .clock(Arc::clone(&clock));
-        let (builder, tiers) = tiers::add(config, &clock, builder)?;
+        let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let state = ApiState::new(cache.clone(), process.recorder.clone(), clock, http);
         let shutdown = CancellationToken::new();

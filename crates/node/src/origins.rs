@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_model::{ChangeLog, Origin};
@@ -50,11 +50,12 @@ fn prepared(config: &Config) -> anyhow::Result<(SqlSettings, Vec<NamespaceQuery>
         .iter()
         .filter_map(|namespace| query(namespace, dialect))
         .collect();
-    for query in &queries {
-        query
-            .check(dialect)
-            .map_err(|problem| anyhow!("namespace.{}.{problem}", query.name))?;
-    }
+    let problem = |query: &NamespaceQuery| {
+        let problem = query.check(dialect).err()?;
+        Some(format!("namespace.{}.{problem}", query.name))
+    };
+    let problems: Vec<String> = queries.iter().filter_map(problem).collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n  "));
     Ok((settings, queries))
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Tiers {
 }
 
 /// Adds the configured tiers. A Redis that is down is no error; a folder that cannot be used is.
-pub(crate) fn add(
+pub(crate) async fn add(
     config: &Config,
     clock: &Arc<dyn Clock>,
     mut builder: Builder,
@@ -32,11 +32,11 @@ pub(crate) fn add(
         let redis = redis.map_err(|problems| anyhow::anyhow!(listed("l2", &problems)))?;
         builder = builder.l2(Arc::clone(&redis) as _).leases(redis as _);
     }
-    add_l3(config, clock, builder)
+    add_l3(config, clock, builder).await
 }
 
 #[cfg(feature = "rocksdb")]
-fn add_l3(
+async fn add_l3(
     config: &Config,
     clock: &Arc<dyn Clock>,
     builder: Builder,
@@ -44,8 +44,11 @@ fn add_l3(
     let Some(l3) = config.l3() else {
         return Ok((builder, Tiers::default()));
     };
-    let rocks =
-        hotshelf_tier_rocksdb::RocksTier::open(&settings::rocks(config, l3), Arc::clone(clock));
+    let (settings, clock) = (settings::rocks(config, l3), Arc::clone(clock));
+    let opening = move || hotshelf_tier_rocksdb::RocksTier::open(&settings, clock);
+    let rocks = tokio::task::spawn_blocking(opening)
+        .await
+        .context("opening L3")?;
     let rocks = Arc::new(rocks.context("opening L3")?);
     Ok((
         builder.l3(Arc::clone(&rocks) as _),
@@ -54,7 +57,11 @@ fn add_l3(
 }
 
 #[cfg(not(feature = "rocksdb"))]
-fn add_l3(
+#[expect(
+    clippy::unused_async,
+    reason = "the same as its twin, which opens a folder"
+)]
+async fn add_l3(
     config: &Config,
     _clock: &Arc<dyn Clock>,
     builder: Builder,

@@ -256,7 +256,7 @@ fn columns_can_be_mapped_and_unmapped() {
     assert!(
         problem
             .reason
-            .contains("no column `sku`; the columns are code, label"),
+            .contains("no column `sku` for id; the columns are code, label"),
         "{problem}"
     );
 }

@@ -129,3 +129,19 @@ async fn the_limit_grows_while_it_is_used_and_shrinks_when_the_origin_slows_or_f
     assert_eq!(budget.limit(), 1);
     assert!(start > 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_failing_query_among_good_answers_does_not_shrink_the_limit() {
+    let (budget, clock) = budget(16, 100);
+    let start = budget.limit();
+    for _ in 0..20 {
+        for number in 0..10 {
+            if number == 9 {
+                clock.advance(WINDOW);
+            }
+            let permit = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+            permit.finish(Duration::from_millis(10), number != 3);
+        }
+    }
+    assert_eq!(budget.limit(), start);
+}

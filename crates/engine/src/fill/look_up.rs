@@ -6,22 +6,16 @@ use futures_util::future::{Either, select};
 use hotshelf_coherence::{Admission, Knowledge};
 use hotshelf_model::{Boot, Entry, Lookup, Tier, TierKey, TierName, UnavailableReason};
 
-use super::{Fill, Pending};
+use super::{Fill, Found, Pending};
 use crate::revalidate::CheckOutcome;
 use crate::write_back::Put;
 
-/// A copy whose version has to be asked for.
-struct Suspect {
-    pending: Pending,
-    entry: Entry,
-    tier: TierName,
-}
-
-/// What one look at the tiers gathers.
+/// What a step of a fill gathers on its way.
 #[derive(Default)]
-struct Found {
-    suspects: Vec<Suspect>,
-    puts: Vec<Put>,
+pub(super) struct Gathered {
+    /// Copies whose version has to be asked for.
+    pub(super) suspects: Vec<(Pending, Found)>,
+    pub(super) puts: Vec<Put>,
 }
 
 impl Fill {
@@ -33,10 +27,10 @@ impl Fill {
         if pending.is_empty() {
             return pending;
         }
-        let mut found = Found::default();
-        let mut open = self.ask_tiers(&knowledge, pending, &mut found).await;
-        open.extend(self.revalidate_found(&knowledge, &mut found).await);
-        self.write_back(found.puts);
+        let mut gathered = Gathered::default();
+        let mut open = self.ask_tiers(&knowledge, pending, &mut gathered).await;
+        open.extend(self.revalidate_found(&mut gathered).await);
+        self.write_back(gathered.puts);
         open
     }
 
@@ -46,10 +40,10 @@ impl Fill {
         else {
             return pending;
         };
-        let mut found = Found::default();
-        let mut open = self.ask_one(l2, &knowledge, pending, &mut found).await;
-        open.extend(self.revalidate_found(&knowledge, &mut found).await);
-        self.write_back(found.puts);
+        let mut gathered = Gathered::default();
+        let mut open = self.ask_one(l2, &knowledge, pending, &mut gathered).await;
+        open.extend(self.revalidate_found(&mut gathered).await);
+        self.write_back(gathered.puts);
         open
     }
 
@@ -57,39 +51,53 @@ impl Fill {
         &self,
         knowledge: &Knowledge,
         pending: Vec<Pending>,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let engine = &self.engine;
         let l3 = engine.l3.as_ref().filter(|_| !self.is_refresh());
         let Some(l2) = &engine.l2 else {
             return match l3 {
-                Some(l3) => self.ask_one(l3, knowledge, pending, found).await,
+                Some(l3) => self.ask_one(l3, knowledge, pending, gathered).await,
                 None => pending,
             };
         };
         let Some(l3) = l3 else {
-            return self.ask_one(l2, knowledge, pending, found).await;
+            return self.ask_one(l2, knowledge, pending, gathered).await;
         };
         let keys = self.keys(knowledge, &pending);
         let asked_l2 = Box::pin(self.ask(l2, &keys));
         let hedge = Box::pin(tokio::time::sleep(engine.settings.hedge_after));
         match select(asked_l2, hedge).await {
             Either::Left((lookups, _)) => {
-                let open = self.take(lookups, pending, TierName::L2, knowledge, found);
-                self.ask_one(l3, knowledge, open, found).await
+                let open = self.take(lookups, pending, TierName::L2, knowledge, gathered);
+                self.ask_one(l3, knowledge, open, gathered).await
             }
             Either::Right(((), asked_l2)) => {
                 let asked_l3 = Box::pin(self.ask(l3, &keys));
                 match select(asked_l2, asked_l3).await {
                     Either::Left((lookups, asked_l3)) => {
                         let lookups = (lookups, TierName::L2);
-                        self.take_both(lookups, asked_l3, TierName::L3, pending, knowledge, found)
-                            .await
+                        self.take_both(
+                            lookups,
+                            asked_l3,
+                            TierName::L3,
+                            pending,
+                            knowledge,
+                            gathered,
+                        )
+                        .await
                     }
                     Either::Right((lookups, asked_l2)) => {
                         let lookups = (lookups, TierName::L3);
-                        self.take_both(lookups, asked_l2, TierName::L2, pending, knowledge, found)
-                            .await
+                        self.take_both(
+                            lookups,
+                            asked_l2,
+                            TierName::L2,
+                            pending,
+                            knowledge,
+                            gathered,
+                        )
+                        .await
                     }
                 }
             }
@@ -104,14 +112,14 @@ impl Fill {
         slower_tier: TierName,
         pending: Vec<Pending>,
         knowledge: &Knowledge,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let hits: Vec<bool> = lookups
             .iter()
             .map(|lookup| matches!(lookup, Lookup::Hit(_) | Lookup::Absent(_)))
             .collect();
         if hits.iter().all(|hit| *hit) {
-            return self.take(lookups, pending, tier, knowledge, found);
+            return self.take(lookups, pending, tier, knowledge, gathered);
         }
         let slower = slower.await;
         let mut open = Vec::new();
@@ -123,7 +131,7 @@ impl Fill {
             } else {
                 (slower, slower_tier)
             };
-            open.extend(self.take(vec![lookup], vec![pending], tier, knowledge, found));
+            open.extend(self.take(vec![lookup], vec![pending], tier, knowledge, gathered));
         }
         open
     }
@@ -133,13 +141,13 @@ impl Fill {
         tier: &Arc<dyn Tier>,
         knowledge: &Knowledge,
         pending: Vec<Pending>,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Vec<Pending> {
         if pending.is_empty() {
             return pending;
         }
         let lookups = self.ask(tier, &self.keys(knowledge, &pending)).await;
-        self.take(lookups, pending, tier.name(), knowledge, found)
+        self.take(lookups, pending, tier.name(), knowledge, gathered)
     }
 
     fn keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
@@ -175,12 +183,14 @@ impl Fill {
         pending: Vec<Pending>,
         tier: TierName,
         knowledge: &Knowledge,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let mut open = Vec::new();
         for (pending, lookup) in pending.into_iter().zip(lookups) {
             match lookup.into_entry() {
-                Some(entry) => open.extend(self.take_entry(pending, entry, tier, knowledge, found)),
+                Some(entry) => {
+                    open.extend(self.take_entry(pending, entry, tier, knowledge, gathered))
+                }
                 None => open.push(pending),
             }
         }
@@ -193,95 +203,104 @@ impl Fill {
         entry: Entry,
         tier: TierName,
         knowledge: &Knowledge,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Option<Pending> {
         if self.is_refresh() && !self.is_younger_than_due(&entry) {
             return Some(pending);
         }
         let key = self.tier_key(knowledge, &pending);
         // A copy from a tier carries no proof of its own moment; its position and the node's proofs speak for it.
-        match self.admit_and_land(pending, &entry, tier, Boot::default()) {
-            None => {
-                found.puts.push(Put {
+        let as_of = if self.source.namespace.tracked {
+            Boot::default()
+        } else {
+            self.engine.follower.boot_of(entry.fetched_at)
+        };
+        let found = Found {
+            entry,
+            tier,
+            hist: knowledge.hist,
+            as_of,
+        };
+        let refused = match self.admit_and_land(pending, found) {
+            Ok(entry) => {
+                gathered.puts.push(Put {
                     key,
                     entry,
                     except: Some(tier),
                 });
-                None
+                return None;
             }
-            Some((pending, Admission::Suspect)) => {
-                found.suspects.push(Suspect {
-                    pending,
-                    entry,
-                    tier,
-                });
-                None
-            }
-            Some((mut pending, admission)) => {
-                Self::keep_stale(&mut pending, entry, tier, admission);
-                Some(pending)
-            }
+            Err(refused) => *refused,
+        };
+        if refused.admission == Admission::Suspect {
+            gathered.suspects.push((refused.pending, refused.found));
+            return None;
         }
+        let mut pending = refused.pending;
+        Self::keep_stale(&mut pending, refused.found, refused.admission);
+        Some(pending)
     }
 
     /// Whether another node has fetched it lately enough that a refresh from the origin can be spared.
     fn is_younger_than_due(&self, entry: &Entry) -> bool {
         let policy = &self.source.namespace.policy;
-        let due = policy.ttl_soft * u32::from(100 - policy.jitter_percent.min(100)) / 100;
+        let due = policy.ttl_soft / 100 * u32::from(100 - policy.jitter_percent.min(100));
         self.engine
             .follower
             .db_now()
             .is_some_and(|now| now.since(entry.fetched_at) < due)
     }
 
-    async fn revalidate_found(&self, knowledge: &Knowledge, found: &mut Found) -> Vec<Pending> {
-        let suspects = std::mem::take(&mut found.suspects);
+    /// Asks for the versions of what is suspect; gives back what is not proved by them.
+    pub(super) async fn revalidate_found(&self, gathered: &mut Gathered) -> Vec<Pending> {
+        let suspects = std::mem::take(&mut gathered.suspects);
         let checks = self
             .source
             .revalidator
-            .check(suspects.iter().map(|suspect| &suspect.pending.id));
+            .check(suspects.iter().map(|(pending, _)| &pending.id));
         let mut open = Vec::new();
-        for (suspect, check) in suspects.into_iter().zip(checks) {
-            let outcome = check.await.ok();
-            open.extend(self.land_revalidated(suspect, outcome, knowledge, found));
+        for ((pending, found), check) in suspects.into_iter().zip(checks) {
+            let outcome = self.in_time(check).await;
+            open.extend(self.land_revalidated(pending, found, outcome, gathered));
         }
         open
     }
 
     fn land_revalidated(
         &self,
-        suspect: Suspect,
+        mut pending: Pending,
+        mut found: Found,
         outcome: Option<CheckOutcome>,
-        knowledge: &Knowledge,
-        found: &mut Found,
+        gathered: &mut Gathered,
     ) -> Option<Pending> {
-        let Suspect {
-            mut pending,
-            mut entry,
-            tier,
-        } = suspect;
         let unchanged = self.unchanged(outcome, |checked| {
-            checked.restamp(entry.stamp, &entry.parents)
+            checked.restamp(found.entry.stamp.version, &found.entry.parents)
         });
-        let Some((checked, stamp)) = unchanged else {
-            Self::keep_stale(&mut pending, entry, tier, Admission::Suspect);
+        let proof = unchanged.and_then(|(checked, stamp)| {
+            let same_history = checked.head().hist == found.hist;
+            same_history.then(|| Some((self.proof_of(&checked)?, stamp)))?
+        });
+        let Some(((generation, as_of), stamp)) = proof.filter(|_| !self.has_flipped(&found.entry))
+        else {
+            Self::keep_stale(&mut pending, found, Admission::Suspect);
             return Some(pending);
         };
-        entry.stamp = stamp;
-        let key = self.tier_key(knowledge, &pending);
-        match self.admit_and_land(pending, &entry, tier, checked.as_of) {
-            None => {
-                found.puts.push(Put {
-                    key,
-                    entry,
-                    except: None,
-                });
-                None
-            }
-            Some((mut pending, admission)) => {
-                Self::keep_stale(&mut pending, entry, tier, admission);
-                Some(pending)
-            }
-        }
+        found.entry.stamp = stamp;
+        gathered.puts.push(Put {
+            key: self
+                .source
+                .namespace
+                .tier_key(found.hist, pending.guard.key()),
+            entry: found.entry.clone(),
+            except: None,
+        });
+        let slot = self.slot(&pending, &found.entry, generation, as_of);
+        self.land(pending, slot, found.tier);
+        None
+    }
+
+    fn has_flipped(&self, entry: &Entry) -> bool {
+        let now = self.engine.follower.db_now().unwrap_or_default();
+        entry.valid_until.is_some_and(|until| now >= until)
     }
 }

@@ -1,17 +1,21 @@
 //! The part of a fill that asks the origin: under leases, so that of all nodes one fetches a key, and under the budget.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
-use hotshelf_coherence::Admission;
+use futures_util::future::{Either, join, join_all, select};
+use hotshelf_coherence::{Admission, Knowledge};
 use hotshelf_model::{
-    Body, Boot, Entry, Error, ErrorKind, FillFacts, LeaseOutcome, LeaseToken, Position, Stamp,
-    TierKey, TierName, Timeline,
+    Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, LeaseOutcome, LeaseToken, Leases,
+    Position, Stamp, TierKey, TierName, Timeline,
 };
 
-use super::{Fill, NEVER, Pending};
+use super::look_up::Gathered;
+use super::{Fill, Found, NotAdmitted, Pending};
 use crate::fetch::{FetchOutcome, Fetched, Fetcher};
-use crate::flight::Landed;
+use crate::settings::Class;
+use crate::slot::TICK;
 use crate::write_back::Put;
 
 /// A fetch that contradicts what the node knows is repeated once.
@@ -19,18 +23,42 @@ const ATTEMPTS: u32 = 2;
 const WAIT_MIN: Duration = Duration::from_millis(3);
 const WAIT_MAX: Duration = Duration::from_millis(50);
 
+/// One round of asking the origin.
+struct Round {
+    is_last: bool,
+    /// Whether the origin told of something that a poll would have told the node.
+    is_node_behind: bool,
+    gathered: Gathered,
+}
+
 impl Fill {
     pub(super) async fn fetch(&self, pending: Vec<Pending>) {
         if pending.is_empty() {
+            return;
+        }
+        if self.left().is_zero() {
+            self.run_out_of_time(pending, "looking for a copy");
             return;
         }
         let (mine, others) = self.lease(pending).await;
         join(self.fetch_mine(mine), self.wait_for_others(others)).await;
     }
 
-    /// Splits flights into those that this node fetches and those that another node is fetching.
+    fn run_out_of_time(&self, pending: Vec<Pending>, what: &str) {
+        for pending in pending {
+            let error = Error::new(ErrorKind::OriginTimeout, what);
+            self.land_without_origin(pending, error);
+        }
+    }
+
+    /// Splits flights into those that this node fetches and those that another node is fetching. A warm-up takes no lease: it may have
+    /// to wait for its turn, and readers of all nodes would wait with it.
     async fn lease(&self, pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
-        let (Some(leases), Some(keys)) = (&self.engine.leases, self.tier_keys(&pending)) else {
+        let leases = self.engine.leases.as_ref();
+        let (Some(leases), Some(keys)) = (
+            leases.filter(|_| self.class != Class::Warm),
+            self.tier_keys(&pending),
+        ) else {
             return (pending, Vec::new());
         };
         let mut outcomes = leases.acquire_many(&keys).await;
@@ -68,25 +96,12 @@ impl Fill {
     }
 
     /// Fetches, lands, puts to L2 and only then gives the leases up, so that who waits for one finds the copy.
-    async fn fetch_mine(&self, mut open: Vec<Pending>) {
+    async fn fetch_mine(&self, open: Vec<Pending>) {
         if open.is_empty() {
             return;
         }
         let leases = self.held_leases(&open);
-        let fetching = async {
-            let mut puts = Vec::new();
-            for attempt in 1..=ATTEMPTS {
-                open = self
-                    .fetch_once(std::mem::take(&mut open), attempt == ATTEMPTS, &mut puts)
-                    .await;
-                if open.is_empty() {
-                    break;
-                }
-                self.engine.follower.poll_now(self.left()).await;
-            }
-            puts
-        };
-        let puts = self.renewing(&leases, fetching).await;
+        let puts = self.renewing(&leases, self.fetch_rounds(open)).await;
         if let (Some(table), false) = (&self.engine.leases, leases.is_empty()) {
             self.engine.write_l2(&puts).await;
             table.release_many(&leases).await;
@@ -94,6 +109,28 @@ impl Fill {
             return;
         }
         self.write_back(puts);
+    }
+
+    /// Fetches until every flight has landed; gives what is to be put.
+    async fn fetch_rounds(&self, mut open: Vec<Pending>) -> Vec<Put> {
+        let mut puts = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            let mut round = Round {
+                is_last: attempt == ATTEMPTS,
+                is_node_behind: false,
+                gathered: Gathered::default(),
+            };
+            open = self.fetch_once(open, &mut round).await;
+            puts.append(&mut round.gathered.puts);
+            if open.is_empty() {
+                break;
+            }
+            if round.is_node_behind {
+                // Half of the time, so that some is left for what the poll makes possible.
+                self.engine.follower.poll_now(self.left() / 2).await;
+            }
+        }
+        puts
     }
 
     fn held_leases(&self, pending: &[Pending]) -> Vec<(TierKey, LeaseToken)> {
@@ -116,22 +153,15 @@ impl Fill {
         let Some(table) = self.engine.leases.as_ref().filter(|_| !leases.is_empty()) else {
             return work.await;
         };
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                () = tokio::time::sleep(table.ttl() / 3) => table.renew_many(leases).await,
-            }
+        let (work, renewals) = (Box::pin(work), Box::pin(renew(table, leases)));
+        match select(work, renewals).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => match never {},
         }
     }
 
     /// One round; gives back what has to be fetched again, because it contradicts what the node knows.
-    async fn fetch_once(
-        &self,
-        open: Vec<Pending>,
-        is_last: bool,
-        puts: &mut Vec<Put>,
-    ) -> Vec<Pending> {
+    async fn fetch_once(&self, open: Vec<Pending>, round: &mut Round) -> Vec<Pending> {
         let group = Fetcher::group(&self.source.namespace, &self.variant, self.class);
         let ids: Vec<_> = open.iter().map(|pending| pending.id.clone()).collect();
         let as_of = self.engine.follower.db_now();
@@ -140,13 +170,9 @@ impl Fill {
         let mut again = Vec::new();
         for (pending, outcome) in open.into_iter().zip(outcomes) {
             let panicked = |_| Err(Error::new(ErrorKind::OriginFailed, "the origin panicked"));
-            again.extend(self.take_fetched(
-                pending,
-                outcome.unwrap_or_else(panicked),
-                is_last,
-                puts,
-            ));
+            again.extend(self.take_fetched(pending, outcome.unwrap_or_else(panicked), round));
         }
+        again.extend(self.revalidate_found(&mut round.gathered).await);
         again
     }
 
@@ -154,72 +180,101 @@ impl Fill {
         &self,
         pending: Pending,
         outcome: FetchOutcome,
-        is_last: bool,
-        puts: &mut Vec<Put>,
+        round: &mut Round,
     ) -> Option<Pending> {
-        let (entry, fetched) =
-            match outcome.and_then(|fetched| Ok((self.entry(&pending, &fetched)?, fetched))) {
-                Ok(found) => found,
-                Err(error) => {
-                    self.land_without_origin(pending, error);
-                    return None;
-                }
-            };
+        let found = outcome.and_then(|fetched| self.found(&pending, &fetched));
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                self.land_without_origin(pending, error);
+                return None;
+            }
+        };
         let knowledge = self.engine.follower.knowledge();
-        let is_other_history = knowledge
-            .zip(fetched.head)
-            .is_some_and(|(knowledge, head)| knowledge.hist != head.hist);
-        let as_of = if fetched.head.is_none_or(|head| head.primary) {
+        if let Some(knowledge) = knowledge
+            && found.is_ahead_of(&knowledge)
+        {
+            self.engine.follower.nudge();
+        }
+        let key = self
+            .source
+            .namespace
+            .tier_key(found.hist, pending.guard.key());
+        match self.admit_and_land(pending, found) {
+            Ok(entry) => {
+                if knowledge.is_some() && self.ttl_hard(entry.kind()) > TICK {
+                    round.gathered.puts.push(Put {
+                        key,
+                        entry,
+                        except: None,
+                    });
+                }
+                None
+            }
+            Err(refused) => self.take_contradiction(*refused, round),
+        }
+    }
+
+    /// A fetched document that was not admitted: the log has moved since, or it has changed by time alone, or the origin and the node
+    /// follow different databases.
+    fn take_contradiction(&self, refused: NotAdmitted, round: &mut Round) -> Option<Pending> {
+        let NotAdmitted {
+            mut pending,
+            found,
+            admission,
+        } = refused;
+        let knowledge = self.engine.follower.knowledge();
+        let same_timeline = knowledge.is_some_and(|knowledge| {
+            knowledge.hist == found.hist && knowledge.timeline == found.entry.stamp.timeline
+        });
+        if !round.is_last {
+            if admission == Admission::Suspect && same_timeline {
+                round.gathered.suspects.push((pending, found));
+                return None;
+            }
+            round.is_node_behind |= !same_timeline;
+            Self::keep_stale(&mut pending, found, admission);
+            return Some(pending);
+        }
+        let proves_itself = found.as_of != Boot::default()
+            && knowledge.is_some_and(|knowledge| {
+                knowledge.hist == found.hist && knowledge.timeline <= found.entry.stamp.timeline
+            });
+        match knowledge.filter(|_| admission == Admission::Suspect && proves_itself) {
+            // It was read from the primary a moment ago: fresh for its readers, and suspect for those who come later.
+            Some(knowledge) => {
+                let slot = self.unproved(&pending, &found, knowledge.generation);
+                self.land(pending, slot, TierName::Origin);
+            }
+            None => {
+                Self::keep_stale(&mut pending, found, admission);
+                let context = "the origin answers for another database or another time";
+                self.land_without_origin(pending, Error::new(ErrorKind::OriginFailed, context));
+            }
+        }
+        None
+    }
+
+    fn found(&self, pending: &Pending, fetched: &Fetched) -> Result<Found, Error> {
+        let knowledge = self.engine.follower.knowledge();
+        let hist = match (fetched.head, knowledge) {
+            (Some(head), _) => head.hist,
+            (None, Some(knowledge)) => knowledge.hist,
+            (None, None) => Hist::default(),
+        };
+        // What a standby says is as old as its position, which only a change log gives a meaning.
+        let tracked = self.source.namespace.tracked;
+        let as_of = if !tracked || fetched.head.is_none_or(|head| head.primary) {
             fetched.as_of
         } else {
             Boot::default()
         };
-        if is_other_history {
-            return self.contradicted(pending, &entry, as_of, is_last);
-        }
-        if let (Some(knowledge), Some(head)) = (knowledge, fetched.head)
-            && head.position > knowledge.low
-        {
-            self.engine.follower.nudge();
-        }
-        let key = knowledge.map(|knowledge| self.tier_key(&knowledge, &pending));
-        match self.admit_and_land(pending, &entry, TierName::Origin, as_of) {
-            None => {
-                puts.extend(key.map(|key| Put {
-                    key,
-                    entry,
-                    except: None,
-                }));
-                None
-            }
-            // A document that expires in the moment of its fetch is the best there is; it is served and not kept.
-            Some((pending, Admission::Refused(_))) => {
-                self.contradicted(pending, &entry, as_of, true)
-            }
-            Some((pending, Admission::Suspect | Admission::Fresh)) => {
-                self.contradicted(pending, &entry, as_of, is_last)
-            }
-        }
-    }
-
-    /// The origin knows less than the node, or the node less than the origin: asked again after a poll, then served but not kept.
-    fn contradicted(
-        &self,
-        pending: Pending,
-        entry: &Entry,
-        as_of: Boot,
-        is_last: bool,
-    ) -> Option<Pending> {
-        if !is_last {
-            return Some(pending);
-        }
-        let slot = std::sync::Arc::new(self.slot(&pending, entry, NEVER, as_of));
-        pending.guard.land(Ok(Landed {
-            slot,
+        Ok(Found {
+            entry: self.entry(pending, fetched)?,
             tier: TierName::Origin,
-            stale: false,
-        }));
-        None
+            hist,
+            as_of,
+        })
     }
 
     fn entry(&self, pending: &Pending, fetched: &Fetched) -> Result<Entry, Error> {
@@ -227,7 +282,7 @@ impl Fill {
         let knowledge = self.engine.follower.knowledge();
         let (timeline, position) = match (fetched.head, knowledge) {
             (Some(head), _) => (head.timeline, head.position),
-            (None, Some(knowledge)) => (knowledge.timeline, knowledge.low),
+            (None, Some(knowledge)) => (knowledge.timeline, Position::default()),
             (None, None) => (Timeline::default(), Position::default()),
         };
         let stamp = Stamp {
@@ -235,7 +290,7 @@ impl Fill {
             version: document.version,
             position,
         };
-        let fetched_at = self.fetched_at(fetched.head.as_ref());
+        let fetched_at = self.fetched_at(fetched);
         let mut entry = match &document.body {
             Some(body) => {
                 self.check_size(pending, body.len())?;
@@ -260,6 +315,19 @@ impl Fill {
         Ok(entry)
     }
 
+    /// When the bytes of a fetch were made, on the database's clock; without its word, not later than they were.
+    fn fetched_at(&self, fetched: &Fetched) -> DbTime {
+        let asked_at = || {
+            let now = self.engine.follower.db_now().unwrap_or_default();
+            let ago = self.engine.clock.now().since(fetched.as_of);
+            DbTime(
+                now.0
+                    .saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
+            )
+        };
+        fetched.head.map_or_else(asked_at, |head| head.now)
+    }
+
     fn check_size(&self, pending: &Pending, bytes: usize) -> Result<(), Error> {
         let max = self.source.namespace.document_bytes_max;
         if bytes <= max {
@@ -277,11 +345,7 @@ impl Fill {
         let mut pause = WAIT_MIN;
         while !others.is_empty() {
             if self.left().is_zero() {
-                for pending in others {
-                    let error =
-                        Error::new(ErrorKind::OriginTimeout, "waiting for another node's fetch");
-                    self.land_without_origin(pending, error);
-                }
+                self.run_out_of_time(others, "waiting for another node's fetch");
                 return;
             }
             tokio::time::sleep(pause.min(self.left())).await;
@@ -307,5 +371,21 @@ impl Fill {
             }
             others = still;
         }
+    }
+}
+
+impl Found {
+    fn is_ahead_of(&self, knowledge: &Knowledge) -> bool {
+        let stamp = self.entry.stamp;
+        self.hist == knowledge.hist
+            && (stamp.timeline, stamp.position) > (knowledge.timeline, knowledge.low)
+    }
+}
+
+/// Extends leases until it is dropped. Beside the work and not in turns with it: a table that hangs must not hold up what was fetched.
+async fn renew(table: &Arc<dyn Leases>, leases: &[(TierKey, LeaseToken)]) -> Infallible {
+    loop {
+        tokio::time::sleep(table.ttl() / 3).await;
+        table.renew_many(leases).await;
     }
 }

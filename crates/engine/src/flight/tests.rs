@@ -17,14 +17,14 @@ fn failure() -> Error {
 }
 
 fn leader(flights: &Arc<Flights>, id: &str, floor: u64) -> FlightGuard {
-    match flights.begin(&key(id), Version(floor)) {
+    match flights.begin(&key(id), Version(floor), Class::Interactive) {
         Begun::Leader(guard) => guard,
         other => panic!("expected to lead, got {other:?}"),
     }
 }
 
 fn joined(flights: &Arc<Flights>, id: &str, floor: u64) -> Arc<Flight> {
-    match flights.begin(&key(id), Version(floor)) {
+    match flights.begin(&key(id), Version(floor), Class::Interactive) {
         Begun::Joined(flight) => flight,
         other => panic!("expected to join, got {other:?}"),
     }
@@ -84,10 +84,28 @@ fn more_flights_than_the_bound_are_refused_and_a_landing_makes_room() {
     let first = leader(&flights, "a", 0);
     let _second = leader(&flights, "b", 0);
     assert!(matches!(
-        flights.begin(&key("c"), Version::NONE),
+        flights.begin(&key("c"), Version::NONE, Class::Interactive),
         Begun::Full
     ));
     joined(&flights, "a", 0);
     first.land(Err(failure()));
     leader(&flights, "c", 0);
+}
+
+#[test]
+fn readers_do_not_wait_for_a_warm_up_but_for_a_refresh() {
+    let flights = Flights::new(8);
+    let begin = |id: &str, class| flights.begin(&key(id), Version::NONE, class);
+    let Begun::Leader(_warm) = begin("a", Class::Warm) else {
+        panic!("a free key is led")
+    };
+    assert!(matches!(begin("a", Class::Warm), Begun::Joined(_)));
+    let Begun::Leader(_read) = begin("a", Class::Interactive) else {
+        panic!("a reader waited for a warm-up")
+    };
+    assert!(matches!(begin("a", Class::Warm), Begun::Joined(_)));
+    let Begun::Leader(_refresh) = begin("b", Class::Refresh) else {
+        panic!("a free key is led")
+    };
+    assert!(matches!(begin("b", Class::Interactive), Begun::Joined(_)));
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_engine::ReadOptions;
-use hotshelf_model::{ErrorKind, TierName};
+use hotshelf_engine::{Cache, Class, ReadOptions};
+use hotshelf_model::{BoxFuture, ErrorKind, LeaseOutcome, LeaseToken, Leases, TierKey, TierName};
+use hotshelf_testkit::FakeLeases;
 
 use crate::shop::{Node, Shop, key};
 
@@ -269,4 +270,124 @@ async fn a_document_over_the_limit_is_an_error_and_is_not_kept() {
         ErrorKind::TooLarge
     );
     assert!(shop.l2.is_empty());
+}
+
+/// Leases whose renewals never end.
+#[derive(Debug)]
+struct HangingRenewals(Arc<FakeLeases>);
+
+impl Leases for HangingRenewals {
+    fn acquire_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, Vec<LeaseOutcome>> {
+        self.0.acquire_many(keys)
+    }
+
+    fn renew_many<'a>(&'a self, _: &'a [(TierKey, LeaseToken)]) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn release_many<'a>(&'a self, leases: &'a [(TierKey, LeaseToken)]) -> BoxFuture<'a, ()> {
+        self.0.release_many(leases)
+    }
+
+    fn ttl(&self) -> Duration {
+        self.0.ttl()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_table_that_hangs_does_not_hold_up_what_was_fetched() {
+    let shop = Shop::with_lamp();
+    shop.origin.delay(Duration::from_millis(900));
+    let cache = Cache::builder(Arc::clone(&shop.origin) as _)
+        .clock(Arc::clone(&shop.clock) as _)
+        .l2(Arc::clone(&shop.l2) as _)
+        .leases(Arc::new(HangingRenewals(Arc::clone(&shop.leases))))
+        .namespace(shop.namespace.clone(), Arc::clone(&shop.origin) as _)
+        .start();
+    let node = shop.over(cache);
+    node.until("the node is ready", |node| node.cache.is_ready())
+        .await;
+    assert_eq!(node.read("lamp").await.1, TierName::Origin);
+    node.until("the lease is given up", |_| shop.leases.held() == 0)
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_database_holds_no_flight_longer_than_a_fill_may_take() {
+    let mut shop = Shop::new();
+    shop.namespace.policy.stale_cap = Duration::ZERO;
+    let ids: Vec<_> = (0..2_000).map(|id| format!("p{id}")).collect();
+    for id in &ids {
+        shop.origin.put(id, "document");
+    }
+    let node = Arc::new(shop.node().await);
+    for id in &ids {
+        node.get(id).await.unwrap();
+    }
+    shop.origin.put("p0", "changed");
+    node.catch_up().await;
+    shop.origin.requests.hold();
+    let begun = tokio::time::Instant::now();
+    let ticking = tokio::spawn({
+        let clock = Arc::clone(&shop.clock);
+        async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                clock.advance(Duration::from_millis(10));
+            }
+        }
+    });
+    let reads: Vec<_> = ids
+        .iter()
+        .map(|id| {
+            let (node, id) = (Arc::clone(&node), id.clone());
+            tokio::spawn(async move { node.get(&id).await.map(drop) })
+        })
+        .collect();
+    for read in reads {
+        read.await.unwrap().unwrap_err();
+    }
+    node.until("every fill has landed", |node| {
+        node.cache.status().fills == 0
+    })
+    .await;
+    ticking.abort();
+    let limit = shop.settings.fill_timeout + Duration::from_millis(100);
+    assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
+    shop.origin.requests.release();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_does_not_queue_behind_warm_ups_not_even_those_of_another_node() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.budget.concurrency_max = 4;
+    for id in 0..20 {
+        shop.origin.put(&format!("p{id}"), "cold");
+    }
+    let nodes = nodes(&shop, 2).await;
+    shop.origin.delay(Duration::from_millis(400));
+    let warm = ReadOptions {
+        class: Class::Warm,
+        ..ReadOptions::default()
+    };
+    let mut ids: Vec<_> = (0..20).map(|id| format!("p{id}")).collect();
+    ids.push("lamp".to_owned());
+    let mut begun = Vec::new();
+    for id in ids {
+        let node = Arc::clone(&nodes[0]);
+        begun.push(tokio::spawn(async move {
+            node.cache.get(&key(&id), warm).await.map(drop)
+        }));
+        tokio::task::yield_now().await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    for node in &nodes {
+        let asked = tokio::time::Instant::now();
+        assert_eq!(node.read("lamp").await.1, TierName::Origin);
+        assert!(asked.elapsed() < Duration::from_millis(500));
+        shop.l2.clear();
+    }
+    for read in begun {
+        read.await.unwrap().unwrap();
+    }
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod fill;
 mod proof;
+mod properties;
 mod read;
 mod shop;
 mod stale;

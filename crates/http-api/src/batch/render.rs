@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::Outcome;
 use super::request::Item;
 use crate::headers::{Facts, HOTSHELF_STALE, Tag, put_decimal, put_version};
-use crate::problem::{clip, status_and_code};
+use crate::problem::{clip, public_detail, status_and_code};
 
 /// Bytes of one result beside its document: an id and a reason of 256 characters, in the worst case escaped, and the rest.
 const RESULT_BYTES_MAX: usize = 4096;
@@ -124,7 +124,7 @@ impl Writer {
         match outcome {
             Outcome::Read(Ok(answer)) => self.put_answer(answer, item.if_version.as_deref()),
             Outcome::Read(Err(error)) => {
-                self.put_unavailable(status_and_code(error.kind()).1, clip(&error.to_string()))
+                self.put_unavailable(status_and_code(error.kind()).1, &public_detail(error))
             }
             Outcome::BadId(problem) => self.put_unavailable("invalid", &problem.reason),
         }

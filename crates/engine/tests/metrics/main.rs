@@ -1,0 +1,73 @@
+//! What the engine counts. Alone in its process, because a process has one recorder.
+#![expect(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests are not seen as tests, and this one needs few of them"
+)]
+
+#[path = "../engine/shop.rs"]
+mod shop;
+
+use std::time::Duration;
+
+use hotshelf_engine::ReadOptions;
+use hotshelf_model::ErrorKind;
+use hotshelf_telemetry::Recorder;
+
+use crate::shop::{Shop, key};
+
+/// The value of a counter with exactly these labels; 0 when it is not there.
+fn counter(recorder: &Recorder, series: &str) -> u64 {
+    let text = recorder.render();
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+fn reads(recorder: &Recorder, tier: &str, outcome: &str) -> u64 {
+    let series = format!("hotshelf_reads_total{{tier=\"{tier}\",outcome=\"{outcome}\"}}");
+    counter(recorder, &series)
+}
+
+fn lookups(recorder: &Recorder, tier: &str, outcome: &str) -> u64 {
+    let series = format!("hotshelf_lookups_total{{tier=\"{tier}\",outcome=\"{outcome}\"}}");
+    counter(recorder, &series)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_read_and_every_lookup_is_counted_once() {
+    let recorder = Recorder::install().unwrap();
+    let shop = Shop::with_lamp();
+    let version = shop.origin.put("vase", "vase");
+    let node = shop.node().await;
+    node.get("lamp").await.unwrap();
+    assert_eq!(lookups(&recorder, "l1", "miss"), 1);
+    assert_eq!(lookups(&recorder, "l2", "miss"), 1);
+    assert_eq!(reads(&recorder, "origin", "hit"), 1);
+
+    for _ in 0..3 {
+        node.get("lamp").await.unwrap();
+    }
+    let wanted = ReadOptions {
+        min_version: Some(version.token()),
+        ..ReadOptions::default()
+    };
+    node.cache.get(&key("vase"), wanted).await.unwrap();
+    node.cache.get(&key("vase"), wanted).await.unwrap();
+    assert_eq!(reads(&recorder, "l1", "hit"), 4);
+    assert_eq!(lookups(&recorder, "l1", "hit"), 4);
+    assert_eq!(lookups(&recorder, "l1", "miss"), 2);
+    assert_eq!(reads(&recorder, "origin", "hit"), 2);
+
+    let batch = [key("lamp"), key("ghost"), key("lamp")];
+    node.cache.get_many(&batch, ReadOptions::default()).await;
+    assert_eq!(reads(&recorder, "l1", "hit"), 5);
+    assert_eq!(reads(&recorder, "origin", "absent"), 1);
+
+    shop.origin.fail(ErrorKind::OriginFailed);
+    shop.clock.advance(Duration::from_secs(5));
+    node.get("lamp").await.unwrap();
+    node.get("never seen").await.unwrap_err();
+    assert_eq!(reads(&recorder, "l1", "stale"), 1);
+    assert_eq!(reads(&recorder, "origin", "failed"), 1);
+    assert_eq!(counter(&recorder, "hotshelf_stale_age_seconds_count"), 1);
+}
