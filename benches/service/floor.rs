@@ -28,7 +28,7 @@ pub(crate) fn serve(port: u16, answer: &Path) -> anyhow::Result<()> {
     let mut events = Vec::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; 16 << 10];
     loop {
-        load::wait(&poll, &mut events)?;
+        load::wait(&poll, &mut events, false)?;
         for event in events.drain(..) {
             let number = event.data.u64();
             if number == LISTENER {

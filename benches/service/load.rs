@@ -1,14 +1,17 @@
-//! The load: one thread, some keep-alive connections, one request under way on each, the next as soon as the answer is whole.
+//! The load: one thread, some keep-alive connections, one request under way on each; the next as soon as the answer is whole, or at a
+//! fixed rate.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
 use hotshelf_benches::time::Stopwatch;
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 
 const BUFFER_BYTES: usize = 32 << 10;
 /// Longer ones count as this.
@@ -43,54 +46,118 @@ impl Load {
         }
     }
 
-    /// Sends a request for each of `reads` and waits for all answers.
-    pub(crate) fn run(&self, port: u16, reads: &[u32]) -> anyhow::Result<Run> {
+    /// Sends a request for each of `reads` and waits for all answers: each as soon as a connection is free, and not before it is
+    /// due by `interval`.
+    pub(crate) fn run(&self, port: u16, reads: &[u32], interval: Duration) -> anyhow::Result<Run> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut reads = reads.iter().map(|&read| &self.requests[read as usize]);
-        let mut connections = (0..self.connections)
+        let connections = (0..self.connections)
             .map(|number| Connection::open(port, &poll, number as u64))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let mut run = Run {
-            wall_ns: 0.0,
+        let mut session = Session {
+            load: self,
+            idle: (0..connections.len()).collect(),
+            connections,
+            left: reads.iter(),
+            interval,
+            due: Duration::ZERO,
+            stopwatch: Stopwatch::start(),
             latencies: Histogram::new_with_max(LATENCY_MAX_NS, 3)?,
         };
-        let stopwatch = Stopwatch::start();
-        let mut open = 0;
-        for (connection, request) in connections.iter_mut().zip(&mut reads) {
-            connection.send(request)?;
-            open += 1;
-        }
         let mut events = Vec::with_capacity(self.connections);
         let mut buffer = vec![0; BUFFER_BYTES];
-        while open > 0 {
-            wait(&poll, &mut events)?;
+        session.send_due()?;
+        while !session.is_done() {
+            wait(&poll, &mut events, session.is_waiting_for_time())?;
             for event in events.drain(..) {
-                let number = usize::try_from(event.data.u64())?;
-                let connection = &mut connections[number];
-                if !connection.receive(&mut buffer)? {
-                    continue;
-                }
-                run.latencies.saturating_record(connection.waited());
-                match reads.next() {
-                    Some(request) => connection.send(request)?,
-                    None => open -= 1,
-                }
+                session.receive(usize::try_from(event.data.u64())?, &mut buffer)?;
             }
+            session.send_due()?;
         }
-        run.wall_ns = stopwatch.nanos();
-        Ok(run)
+        Ok(Run {
+            wall_ns: session.stopwatch.nanos(),
+            latencies: session.latencies,
+        })
+    }
+}
+
+/// One run.
+struct Session<'a> {
+    load: &'a Load,
+    connections: Vec<Connection>,
+    idle: VecDeque<usize>,
+    left: std::slice::Iter<'a, u32>,
+    interval: Duration,
+    /// When the next request is due, from the start.
+    due: Duration,
+    stopwatch: Stopwatch,
+    latencies: Histogram<u64>,
+}
+
+impl Session<'_> {
+    fn is_done(&self) -> bool {
+        self.left.len() == 0 && self.idle.len() == self.connections.len()
+    }
+
+    /// Whether a free connection waits until the next request is due: too short a time to sleep.
+    fn is_waiting_for_time(&self) -> bool {
+        self.left.len() > 0 && !self.idle.is_empty()
+    }
+
+    fn send_due(&mut self) -> anyhow::Result<()> {
+        let mut now = self.stopwatch.elapsed();
+        while self.due <= now
+            && let Some(&number) = self.idle.front()
+            && let Some(&read) = self.left.next()
+        {
+            self.idle.pop_front();
+            let request = &self.load.requests[read as usize];
+            // A paced request that is sent late has been waiting since it was due.
+            let begun = if self.interval.is_zero() {
+                now
+            } else {
+                self.due
+            };
+            self.connections[number].send(request, begun)?;
+            self.due += self.interval;
+            now = self.stopwatch.elapsed();
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, number: usize, buffer: &mut [u8]) -> anyhow::Result<()> {
+        let connection = &mut self.connections[number];
+        if !connection.receive(buffer)? {
+            return Ok(());
+        }
+        let waited = self.stopwatch.elapsed().saturating_sub(connection.begun);
+        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        self.latencies.saturating_record(waited);
+        self.idle.push_back(number);
+        if self.interval.is_zero() {
+            self.send_due()?;
+        }
+        Ok(())
     }
 }
 
 /// Waits for events, also when a debugger attaches meanwhile.
-pub(crate) fn wait(poll: &OwnedFd, events: &mut Vec<epoll::Event>) -> std::io::Result<()> {
-    rustix::io::retry_on_intr(|| epoll::wait(poll, spare_capacity(events), None))?;
+///
+/// With `only_look` it returns at once.
+pub(crate) fn wait(
+    poll: &OwnedFd,
+    events: &mut Vec<epoll::Event>,
+    only_look: bool,
+) -> std::io::Result<()> {
+    let none = Timespec::default();
+    let timeout = only_look.then_some(&none);
+    rustix::io::retry_on_intr(|| epoll::wait(poll, spare_capacity(events), timeout))?;
     Ok(())
 }
 
 struct Connection {
     stream: TcpStream,
-    sent: Stopwatch,
+    /// When the request was due or sent, from the start.
+    begun: Duration,
     /// What has come of a head that is not whole yet.
     head: Vec<u8>,
     /// Bytes of the body that have not come yet.
@@ -106,22 +173,18 @@ impl Connection {
         epoll::add(poll, &stream, data, epoll::EventFlags::IN)?;
         Ok(Connection {
             stream,
-            sent: Stopwatch::start(),
+            begun: Duration::ZERO,
             head: Vec::new(),
             body_left: 0,
         })
     }
 
     /// A request fits into an empty socket buffer.
-    fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
-        self.sent = Stopwatch::start();
+    fn send(&mut self, request: &[u8], begun: Duration) -> anyhow::Result<()> {
+        self.begun = begun;
         let written = self.stream.write(request).context("sending a request")?;
         ensure!(written == request.len(), "a request did not fit");
         Ok(())
-    }
-
-    fn waited(&self) -> u64 {
-        u64::try_from(self.sent.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Reads what is there; says whether the answer is whole.

@@ -10,6 +10,7 @@ mod syscalls;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
@@ -24,6 +25,7 @@ use crate::servers::Server;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CONNECTIONS: usize = 32;
+const PACED_PER_SECOND: u32 = 20_000;
 const TARGET: f64 = 1.3;
 const FLOOR: usize = 0;
 
@@ -56,7 +58,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let hotshelf = servers::hotshelf(&program, folder.path(), &probe)?;
     let load = Load::new((0..count).map(path), CONNECTIONS);
     let every: Vec<u32> = (0..).take(count).collect();
-    load.run(hotshelf.port, &every)?;
+    load.run(hotshelf.port, &every, Duration::ZERO)?;
     let answer = hit(&hotshelf)?;
     let (whole, document) = (folder.path().join("answer"), folder.path().join("document"));
     std::fs::write(&whole, &answer)?;
@@ -86,7 +88,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
         zipf::EXPONENT
     ));
     let reads = zipf::sequence(count, reads, 4);
-    measure(args, &servers, &load, &reads)?;
+    let paced = Duration::from_secs(1) / args.size(PACED_PER_SECOND, 1000);
+    for (what, reads, interval) in [
+        ("as fast as answers come", &reads[..], Duration::ZERO),
+        ("20,000 requests a second", &reads[..reads.len() / 2], paced),
+    ] {
+        table::heading(&format!("server processor time for each request, {what}"));
+        measure(args, &servers, &load, (reads, interval))?;
+    }
     count_calls(&servers, &load, &reads[..reads.len() / 10], folder.path())
 }
 
@@ -106,7 +115,10 @@ fn body(answer: &[u8]) -> &[u8] {
     end.map_or(&[], |end| &answer[end + 4..])
 }
 
-fn measure(args: &Args, servers: &[Server], load: &Load, reads: &[u32]) -> anyhow::Result<()> {
+/// Which keys, and how far apart.
+type Plan<'a> = (&'a [u32], Duration);
+
+fn measure(args: &Args, servers: &[Server], load: &Load, plan: Plan<'_>) -> anyhow::Result<()> {
     let failure = RefCell::new(None);
     let latencies: Vec<RefCell<Histogram<u64>>> = servers
         .iter()
@@ -114,7 +126,7 @@ fn measure(args: &Args, servers: &[Server], load: &Load, reads: &[u32]) -> anyho
         .collect::<Result<_, _>>()?;
     let contender = |at: usize| {
         let (server, latencies, failure) = (&servers[at], &latencies[at], &failure);
-        Contender::new(server.name, move || match round(server, load, reads) {
+        Contender::new(server.name, move || match round(server, load, plan) {
             Ok((sample, run)) => {
                 // Histograms of one precision add up.
                 latencies.borrow_mut().add(&run.latencies).ok();
@@ -134,16 +146,19 @@ fn measure(args: &Args, servers: &[Server], load: &Load, reads: &[u32]) -> anyho
     }
     let ours = servers.len() - 1;
     hit(&servers[ours])?;
-    table::heading("server processor time for each request");
     show(servers, &measured, &latencies)?;
     let ratio = measured[ours].ratio_to(&measured[FLOOR], |sample| sample.cpu_ns);
     table::target("hotshelf / epoll loop, processor time", ratio, TARGET);
     Ok(())
 }
 
-fn round(server: &Server, load: &Load, reads: &[u32]) -> anyhow::Result<(Sample, Run)> {
+fn round(
+    server: &Server,
+    load: &Load,
+    (reads, interval): Plan<'_>,
+) -> anyhow::Result<(Sample, Run)> {
     let before = server.cpu_nanos()?;
-    let run = load.run(server.port, reads)?;
+    let run = load.run(server.port, reads, interval)?;
     let used = server.cpu_nanos()? - before;
     Ok((Sample::over(reads.len(), run.wall_ns, used), run))
 }
@@ -173,6 +188,7 @@ fn show(
             format!("{:.0}", measured_here.median(|sample| 1e9 / sample.wall_ns)),
             quantile(0.5),
             quantile(0.99),
+            quantile(0.999),
         ]);
     }
     let columns = [
@@ -184,6 +200,7 @@ fn show(
         "requests/s",
         "p50",
         "p99",
+        "p999",
     ];
     table::rows(&columns, &rows);
     Ok(())

@@ -41,7 +41,7 @@ pub(crate) fn count(
     if ended {
         return Ok(None);
     }
-    let run = load.run(server.port, reads);
+    let run = load.run(server.port, reads, Duration::ZERO);
     if let Some(pid) = Pid::from_raw(strace.id().cast_signed()) {
         kill_process(pid, Signal::INT)?;
     }

@@ -53,7 +53,7 @@ pub(crate) fn wait_stored(node: &Node, tier: &str, entries: f64) {
 pub(crate) fn start_with_l2(toml: &str) -> Node {
     let node = Node::start(toml);
     let failed = || node.metric("hotshelf_unavailable_total", &[("tier", "l2")]);
-    let mut number = 0;
+    let mut number = 0_u32;
     wait_until("the node uses its L2", SOON, || {
         let before = failed();
         for _ in 0..24 {
@@ -62,6 +62,10 @@ pub(crate) fn start_with_l2(toml: &str) -> Node {
             node.product(&id).expect(404);
         }
         failed() == before
+    });
+    let puts = || node.metric("hotshelf_puts_total", &[("tier", "l2")]);
+    wait_until("all of that is put or given up", SOON, || {
+        puts() >= f64::from(number)
     });
     node
 }

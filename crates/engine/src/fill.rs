@@ -298,7 +298,8 @@ impl Fill {
             .follower
             .db_now()
             .map_or(Duration::ZERO, |db_now| db_now.since(entry.fetched_at));
-        let end = |ttl| now.plus(self.jittered(pending, entry, ttl).saturating_sub(age));
+        // In the past for a copy that is over: the stale cap counts from there, however often the copy is found.
+        let end = |ttl| now.plus(self.jittered(pending, entry, ttl)).minus(age);
         Lifetime {
             as_of,
             soft_at: end(soft),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "rocksdb")]
 use anyhow::Context;
 use hotshelf_config::Config;
 use hotshelf_engine::Builder;

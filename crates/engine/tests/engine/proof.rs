@@ -335,6 +335,26 @@ async fn without_a_change_log_the_label_counts_from_the_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_cap_does_not_begin_anew_when_a_copy_is_found_again() {
+    let mut shop = Shop::with_lamp();
+    shop.namespace.tracked = false;
+    let node = shop.node().await;
+    node.get("lamp").await.unwrap();
+    in_l2(&shop, &node, 1).await;
+    shop.origin.fail(ErrorKind::OriginFailed);
+    let policy = shop.namespace.policy;
+    shop.clock
+        .advance(policy.ttl_hard + policy.stale_cap - Duration::from_secs(1));
+    node.cache.remove_from_l1(&key("lamp"));
+    assert!(!node.read("lamp").await.2);
+    shop.clock.advance(Duration::from_secs(3));
+    assert_eq!(
+        node.get("lamp").await.unwrap_err().kind(),
+        ErrorKind::OriginFailed
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_version_of_an_origin_without_a_change_log_has_no_timeline() {
     let mut shop = Shop::new();
     shop.origin.fail_over();
