@@ -5,8 +5,8 @@
 //! unchanged. That is the protocol's resync, taken at each move.
 //!
 //! - [`knowledge`]: what the node knows, and how a poll changes it.
-//! - [`admit`]: whether a copy from outside the process may be served.
-//! - [`judge`]: whether a copy held in L1 may be served, on the hot path.
+//! - [`mod@admit`]: whether a copy from outside the process may be served.
+//! - [`mod@judge`]: whether a copy held in L1 may be served, on the hot path.
 #![warn(missing_docs)]
 
 pub mod admit;

@@ -1,7 +1,7 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
 //! Reading order: [`front`] (what every request meets first), `read`, `batch`, `health`, `problem`, `headers`, `target`, then
-//! [`serve`] and `watch` for connections.
+//! [`mod@serve`] and `watch` for connections.
 
 pub mod body;
 pub mod front;
