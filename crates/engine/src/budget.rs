@@ -1,8 +1,8 @@
 //! The origin budget: how many fetches are under way at once, over all keys, in three classes.
 //!
 //! The limit adapts to the origin's latency by additive increase and multiplicative decrease (Chiu and Jain, 1989): it grows while it
-//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. An urgent class goes
-//! first; the others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
+//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. An urgent
+//! class goes first; the others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

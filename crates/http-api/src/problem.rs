@@ -224,16 +224,10 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What the public may know of a failure. What files and bytes are called, and where the origin lives, is for the log.
+/// What the public may know of a failure. What files and bytes are called is for the log.
 pub(crate) fn public_detail(error: &Error) -> String {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::Damaged => Problem::internal().detail,
-        ErrorKind::OriginFailed => {
-            "the origin failed, and no copy that may be served is held".to_owned()
-        }
-        ErrorKind::OriginTimeout => {
-            "the origin did not answer in time, and no copy that may be served is held".to_owned()
-        }
         _ => clip(&error.to_string()).to_owned(),
     }
 }

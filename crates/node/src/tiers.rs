@@ -31,6 +31,9 @@ pub(crate) async fn add(
             rand::random(),
         );
         let redis = redis.map_err(|problems| anyhow::anyhow!(listed("l2", &problems)))?;
+        if !redis.connected(l2.connect_timeout).await {
+            tracing::warn!("redis is not there yet; starting without it");
+        }
         builder = builder.l2(Arc::clone(&redis) as _).leases(redis as _);
     }
     add_l3(config, clock, builder).await

@@ -242,15 +242,12 @@ impl Route {
         Ok(Some(body.freeze()))
     }
 
-    /// What was attempted, for errors. A URL's query stays out, because it may hold a secret.
+    /// What was attempted, for errors. The URL stays out: it may hold a secret, and callers need not know where the origin lives.
     fn attempt(&self, ids: &[Id]) -> String {
         let namespace = &self.settings.namespace;
-        match (ids, &self.batch) {
-            ([id], _) => format!("fetching {namespace} `{id}` from {}", self.template),
-            (ids, Some(batch)) => {
-                format!("fetching {} {namespace} from {}", ids.len(), batch.template)
-            }
-            (ids, None) => format!("fetching {} {namespace}", ids.len()),
+        match ids {
+            [id] => format!("fetching {namespace} `{id}`"),
+            ids => format!("fetching {} {namespace}", ids.len()),
         }
     }
 

@@ -51,6 +51,11 @@ impl ShardMap {
         self.shards.iter().find(|shard| shard.address == address)
     }
 
+    /// Whether every known shard has a connection.
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.shards.is_empty() && self.shards.iter().all(|shard| shard.connection().is_some())
+    }
+
     /// The worst state of any shard's breaker; open when no shard is known.
     pub(crate) fn worst(&self) -> BreakerState {
         let states = self.shards.iter().map(|shard| shard.state());

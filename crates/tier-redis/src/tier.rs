@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hotshelf_model::{
@@ -17,6 +18,9 @@ use crate::call::{Action, Call, Reply};
 use crate::exchange::Exchange;
 use crate::settings::RedisSettings;
 use crate::shard_map::{ShardFactory, Shards};
+
+/// How often a start looks whether the connections are there.
+const CONNECTED_PAUSE: Duration = Duration::from_millis(5);
 
 /// L2, and the table of leases beside it.
 pub struct RedisTier {
@@ -64,6 +68,20 @@ impl RedisTier {
             exchange: Arc::new(exchange),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         }))
+    }
+
+    /// Waits until there is a connection to every shard, or until `patience` runs out; says which. A node that starts waits a
+    /// little, because lookups before that are answered `Unavailable` and the first reads would all go to the origin.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn connected(&self, patience: Duration) -> bool {
+        let connecting = async {
+            while !self.exchange.map().is_connected() {
+                tokio::time::sleep(CONNECTED_PAUSE).await;
+            }
+        };
+        tokio::time::timeout(patience, connecting).await.is_ok()
     }
 
     fn key(&self, key: &TierKey) -> String {
