@@ -12,6 +12,7 @@ use hotshelf_benches::shelf::{self, Shelf};
 use hotshelf_benches::{args::Args, install_metrics, table};
 use hotshelf_engine::{Cache, EngineSettings, ReadOptions};
 use hotshelf_model::Key;
+use hotshelf_telemetry::Recorder;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -31,17 +32,23 @@ struct Cost {
 
 /// Everything that must not be counted.
 struct Given {
+    recorder: Recorder,
     shelf: Arc<Shelf>,
     keys: Vec<Key>,
     texts: Vec<Arc<str>>,
 }
 
 impl Given {
-    fn new(count: usize) -> Self {
+    fn new(count: usize, recorder: &Recorder) -> Self {
         let shelf = Shelf::new(count, |number| Bytes::from(format!("{{\"id\":{number}}}")));
         let keys = shelf::keys(count);
         let texts = keys.iter().map(|key| key.as_str().into()).collect();
-        Given { shelf, keys, texts }
+        Given {
+            recorder: recorder.clone(),
+            shelf,
+            keys,
+            texts,
+        }
     }
 
     async fn cost<T>(
@@ -49,9 +56,9 @@ impl Given {
         name: &'static str,
         hold: impl AsyncFnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<Cost> {
-        let before = settled().await;
+        let before = settled(&self.recorder).await;
         let holder = hold().await.context(name)?;
-        let used = settled().await.since(before);
+        let used = settled(&self.recorder).await.since(before);
         drop(holder);
         let each = |bytes: i64| bytes as f64 / self.keys.len() as f64;
         Ok(Cost {
@@ -116,10 +123,12 @@ impl Given {
 }
 
 /// Waits until the count of bytes stands still.
-async fn settled() -> allocations::Bytes {
+async fn settled(recorder: &Recorder) -> allocations::Bytes {
     let mut before = allocations::Bytes::now();
     loop {
         tokio::time::sleep(CALM).await;
+        // As a node does every few seconds; until then every observation of a histogram is held by itself.
+        recorder.fold();
         let now = allocations::Bytes::now();
         if now.since(before).held.abs() < NOISE_BYTES {
             return now;
@@ -128,8 +137,8 @@ async fn settled() -> allocations::Bytes {
     }
 }
 
-async fn measure(count: usize) -> anyhow::Result<()> {
-    let given = Given::new(count);
+async fn measure(count: usize, recorder: &Recorder) -> anyhow::Result<()> {
+    let given = Given::new(count, recorder);
     // The first cache of a process also makes what all of them share.
     drop(given.start());
     let costs = [
@@ -171,13 +180,13 @@ async fn measure(count: usize) -> anyhow::Result<()> {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::read()?;
-    install_metrics()?;
+    let recorder = install_metrics()?;
     table::say("allocator mimalloc; keys and values exist before and are shared by all");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     for count in args.size([100_000, 1_000_000], [1000, 2000]) {
-        runtime.block_on(measure(count))?;
+        runtime.block_on(measure(count, &recorder))?;
     }
     Ok(())
 }
