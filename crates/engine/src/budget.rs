@@ -1,14 +1,15 @@
 //! The origin budget: how many fetches are under way at once, over all keys, in three classes.
 //!
 //! The limit adapts to the origin's latency by additive increase and multiplicative decrease (Chiu and Jain, 1989): it grows while it
-//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. An urgent
-//! class goes first; the others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
+//! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. What is usual
+//! is known for each kind of statement, so that many large ones are not taken for a slow origin. An urgent class goes first; the
+//! others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_model::{Boot, Clock};
+use hotshelf_model::{Boot, Clock, NamespaceName};
 use hotshelf_telemetry::{Counter, Gauge, metric};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -35,17 +36,73 @@ struct State {
     limit: f64,
     in_use: [usize; 3],
     queues: [VecDeque<oneshot::Sender<Permit>>; 3],
-    usual_latency: Option<f64>,
+    /// Seconds; as many as there are namespaces and bit lengths of a statement's documents.
+    usual_latency: HashMap<StatementKind, f64>,
     window: Window,
+}
+
+/// Statements that may be expected to take the same time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StatementKind {
+    namespace: NamespaceName,
+    /// The number of bits of the number of documents asked for.
+    documents_bits: u32,
+}
+
+impl StatementKind {
+    /// The kind of a statement that asks for so many documents.
+    pub(crate) fn of(namespace: &NamespaceName, documents: usize) -> Self {
+        StatementKind {
+            namespace: namespace.clone(),
+            documents_bits: usize::BITS - documents.leading_zeros(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Window {
     ends: Boot,
-    answers: u32,
-    latency_sum: f64,
+    latencies: HashMap<StatementKind, Latencies>,
     failures: u32,
     saturated: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Latencies {
+    answers: u32,
+    sum: f64,
+}
+
+impl Window {
+    fn answers(&self) -> u32 {
+        self.latencies.values().map(|kind| kind.answers).sum()
+    }
+}
+
+impl State {
+    /// Whether the answers of a window took longer than such statements usually take.
+    fn is_slow(&self, window: &Window) -> bool {
+        let (mut took, mut usual) = (0.0, 0.0);
+        for (kind, latencies) in &window.latencies {
+            let answers = f64::from(latencies.answers);
+            let mean = latencies.sum / answers;
+            took += latencies.sum;
+            usual += answers * self.usual_latency.get(kind).unwrap_or(&mean);
+        }
+        took > usual * SLOWER + NOISE.as_secs_f64() * f64::from(window.answers())
+    }
+
+    fn learn_usual(&mut self, latencies: HashMap<StatementKind, Latencies>) {
+        for (kind, latencies) in latencies {
+            let mean = latencies.sum / f64::from(latencies.answers);
+            let usual = self.usual_latency.entry(kind).or_insert(mean);
+            *usual = if mean < *usual {
+                mean
+            } else {
+                *usual + (mean - *usual) * DRIFT
+            };
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,9 +130,9 @@ pub(crate) struct Permit {
 
 impl Permit {
     /// Tells the budget how the fetch went.
-    pub(crate) fn finish(self, latency: Duration, succeeded: bool) {
+    pub(crate) fn finish(self, kind: StatementKind, latency: Duration, succeeded: bool) {
         if let Some(budget) = &self.budget {
-            budget.observe(latency, succeeded);
+            budget.observe(kind, latency, succeeded);
         }
     }
 
@@ -113,7 +170,7 @@ impl Budget {
             limit: to_f64(start),
             in_use: [0; 3],
             queues: Default::default(),
-            usual_latency: None,
+            usual_latency: HashMap::new(),
             window: Window::default(),
         };
         gauges.limit.set(to_f64(start));
@@ -215,11 +272,12 @@ impl Budget {
         }
     }
 
-    fn observe(self: &Arc<Self>, latency: Duration, succeeded: bool) {
+    fn observe(self: &Arc<Self>, kind: StatementKind, latency: Duration, succeeded: bool) {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        state.window.answers += 1;
-        state.window.latency_sum += latency.as_secs_f64();
+        let latencies = state.window.latencies.entry(kind).or_default();
+        latencies.answers += 1;
+        latencies.sum += latency.as_secs_f64();
         state.window.failures += u32::from(!succeeded);
         if now < state.window.ends {
             return;
@@ -231,23 +289,16 @@ impl Budget {
                 ..Window::default()
             },
         );
-        let mean = window.latency_sum / f64::from(window.answers);
-        let usual = state.usual_latency.unwrap_or(mean);
         // One bad query among many good ones says nothing of the database.
-        let failing = window.failures * 2 >= window.answers;
-        let slow = mean > usual * SLOWER + NOISE.as_secs_f64();
-        let limit = match (failing, slow, window.saturated) {
+        let failing = window.failures * 2 >= window.answers();
+        let limit = match (failing, state.is_slow(&window), window.saturated) {
             (true, ..) => state.limit * SHRINK_ON_FAILURE,
             (false, true, _) => state.limit * SHRINK,
             (false, false, true) => state.limit + 1.0,
             (false, false, false) => state.limit,
         };
         if window.failures == 0 {
-            state.usual_latency = Some(if mean < usual {
-                mean
-            } else {
-                usual + (mean - usual) * DRIFT
-            });
+            state.learn_usual(window.latencies);
         }
         state.limit = limit.clamp(
             to_f64(self.settings.concurrency_min),

@@ -18,7 +18,7 @@ use hotshelf_telemetry::{Counter, Histogram, metric};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::budget::Budget;
+use crate::budget::{Budget, StatementKind};
 use crate::settings::Class;
 
 /// How long after a failed fetch was told further ones are not.
@@ -164,6 +164,7 @@ impl Fetcher {
         if batch.is_empty() {
             return;
         }
+        let kind = StatementKind::of(&group.namespace, batch.ids.len());
         let sent = self.clock.now();
         let left = batch.until.since(sent);
         let outcome = tokio::time::timeout(left, self.ask(&group, &batch)).await;
@@ -172,7 +173,7 @@ impl Fetcher {
         let index = group.class.index();
         let failure = match outcome {
             Ok(Ok(fetch)) => {
-                permit.finish(took, true);
+                permit.finish(kind, took, true);
                 self.counters.ok[index].increment(1);
                 hand_over(batch, fetch, sent, took);
                 return;
@@ -183,7 +184,7 @@ impl Fetcher {
                 format!("fetching from namespace {}", group.namespace),
             ),
         };
-        permit.finish(took, false);
+        permit.finish(kind, took, false);
         let timed_out = failure.kind() == ErrorKind::OriginTimeout;
         let counters = if timed_out {
             &self.counters.timeout

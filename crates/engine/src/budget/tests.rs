@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use hotshelf_testkit::fakes::ManualClock;
+use hotshelf_testkit::names::products;
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+
+fn single() -> StatementKind {
+    StatementKind::of(&products(), 1)
+}
 
 fn budget(concurrency_max: usize, queue_max: usize) -> (Arc<Budget>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::default());
@@ -115,7 +120,7 @@ async fn the_limit_grows_while_it_is_used_and_shrinks_when_the_origin_slows_or_f
         clock.advance(WINDOW);
         budget.state.lock().window.saturated = true;
         let permit = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
-        permit.finish(Duration::from_millis(latency_ms), succeeded);
+        permit.finish(single(), Duration::from_millis(latency_ms), succeeded);
     };
     for _ in 0..20 {
         run(10, true).await;
@@ -140,8 +145,27 @@ async fn one_failing_query_among_good_answers_does_not_shrink_the_limit() {
                 clock.advance(WINDOW);
             }
             let permit = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
-            permit.finish(Duration::from_millis(10), number != 3);
+            permit.finish(single(), Duration::from_millis(10), number != 3);
         }
     }
     assert_eq!(budget.limit(), start);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_statements_among_small_ones_are_no_slow_origin() {
+    let (budget, clock) = budget(16, 100);
+    let run = async |documents: usize, latency_ms: u64| {
+        clock.advance(WINDOW);
+        budget.state.lock().window.saturated = true;
+        let permit = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+        let kind = StatementKind::of(&products(), documents);
+        permit.finish(kind, Duration::from_millis(latency_ms), true);
+    };
+    for _ in 0..20 {
+        run(1, 2).await;
+        run(200, 90).await;
+    }
+    assert_eq!(budget.limit(), 16);
+    run(200, 400).await;
+    assert!(budget.limit() < 16, "slow among its own kind");
 }
