@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
 use hotshelf_catalogue::{Mapping, ReadSettings, RowProblem, Rows, open, read};
+use hotshelf_config::Config;
 use hotshelf_model::Product;
 use hotshelf_node::open_database;
 use hotshelf_origin_sql::{SqlOrigin, UPSERT_BATCH_MAX, check_product};
@@ -22,15 +23,10 @@ pub(crate) fn run(args: &ImportArgs, sources: &SourceArgs) -> anyhow::Result<Exi
         .build()
         .context("starting")?;
     runtime.block_on(async {
-        let database = open_database(&config)?;
-        if !args.dry_run {
-            database.migrate().await.with_context(|| {
-                format!(
-                    "bringing the tables of {} up to date",
-                    config.database().url
-                )
-            })?;
-        }
+        let database = match args.dry_run {
+            true => None,
+            false => Some(migrated(&config).await?),
+        };
         let mut import = Import::new(args, database, progress::bytes(length));
         let outcome = import.all(rows).await;
         import.bar.finish_and_clear();
@@ -38,6 +34,16 @@ pub(crate) fn run(args: &ImportArgs, sources: &SourceArgs) -> anyhow::Result<Exi
         outcome
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn migrated(config: &Config) -> anyhow::Result<SqlOrigin> {
+    let database = open_database(config)?;
+    let url = &config.database().url;
+    database
+        .migrate()
+        .await
+        .with_context(|| format!("bringing the tables of {url} up to date"))?;
+    Ok(database)
 }
 
 /// The rows of the file, and the file's length as far as it is known.
@@ -64,7 +70,8 @@ fn rows(args: &ImportArgs) -> anyhow::Result<(Rows, u64)> {
 /// An import under way.
 struct Import<'a> {
     args: &'a ImportArgs,
-    database: SqlOrigin,
+    /// `None` in a dry run, which touches nothing.
+    database: Option<SqlOrigin>,
     bar: ProgressBar,
     batch: Vec<Product>,
     read: u64,
@@ -75,7 +82,7 @@ struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    fn new(args: &'a ImportArgs, database: SqlOrigin, bar: ProgressBar) -> Self {
+    fn new(args: &'a ImportArgs, database: Option<SqlOrigin>, bar: ProgressBar) -> Self {
         let batch = Vec::with_capacity(UPSERT_BATCH_MAX);
         Import {
             args,
@@ -133,11 +140,10 @@ impl<'a> Import<'a> {
 
     async fn write(&mut self) -> anyhow::Result<()> {
         let batch = std::mem::take(&mut self.batch);
-        if self.args.dry_run || batch.is_empty() {
+        let Some(database) = self.database.as_ref().filter(|_| !batch.is_empty()) else {
             return Ok(());
-        }
-        let report = self
-            .database
+        };
+        let report = database
             .upsert_products(&batch)
             .await
             .context("writing products")?;
