@@ -10,19 +10,19 @@ const DETAILS_BYTES_MAX: usize = 2048;
 const CONFIG: Configuration<BigEndian, Varint, Limit<DETAILS_BYTES_MAX>> =
     bincode::config::standard().with_big_endian().with_limit();
 
-#[derive(Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(super) struct Details {
-    pub(super) key: String,
+#[derive(Debug, PartialEq, Eq, bincode::Encode, bincode::BorrowDecode)]
+pub(super) struct Details<'a> {
+    pub(super) key: &'a str,
     encoding: u8,
     pub(super) document_bytes: u64,
     node: u32,
     fetch_us: u32,
 }
 
-impl Details {
-    pub(super) fn new(key: &Key, encoding: Encoding, entry: &Entry) -> Self {
+impl<'a> Details<'a> {
+    pub(super) fn new(key: &'a Key, encoding: Encoding, entry: &Entry) -> Self {
         Details {
-            key: key.as_str().to_owned(),
+            key: key.as_str(),
             encoding: encoding_number(encoding),
             document_bytes: entry.body().identity.len() as u64,
             node: entry.facts.node,
@@ -40,8 +40,8 @@ impl Details {
     }
 
     /// Reads details; also says where they end.
-    pub(super) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
-        bincode::decode_from_slice(bytes, CONFIG).ok()
+    pub(super) fn read(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        bincode::borrow_decode_from_slice(bytes, CONFIG).ok()
     }
 
     pub(super) fn encoding(&self) -> Option<Encoding> {

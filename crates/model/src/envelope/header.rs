@@ -12,6 +12,10 @@ const FORMAT: u32 = 1;
 pub const PREFIX_BYTES: usize = 56;
 const PARENT_BYTES: usize = 16;
 const CHECK_BYTES: usize = 8;
+const NO_PARENT: Parent = Parent {
+    name_hash: 0,
+    version: Version::NONE,
+};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
@@ -20,7 +24,7 @@ pub(super) struct Header {
     pub(super) fetched_at: DbTime,
     pub(super) valid_until: Option<DbTime>,
     pub(super) body_check: u64,
-    pub(super) parents: Vec<Parent>,
+    pub(super) parents: Parents,
 }
 
 impl Header {
@@ -31,17 +35,18 @@ impl Header {
             fetched_at: entry.fetched_at,
             valid_until: entry.valid_until,
             body_check,
-            parents: entry.parents.as_slice().to_vec(),
+            parents: entry.parents.clone(),
         }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let parents = self.parents.as_slice();
         assert!(
-            self.parents.len() <= Parents::MAX,
+            parents.len() <= Parents::MAX,
             "an entry has at most 8 parents"
         );
         let mut bytes =
-            Vec::with_capacity(PREFIX_BYTES + self.parents.len() * PARENT_BYTES + CHECK_BYTES);
+            Vec::with_capacity(PREFIX_BYTES + parents.len() * PARENT_BYTES + CHECK_BYTES);
         bytes.extend(FORMAT.to_be_bytes());
         bytes.extend(kind_number(self.kind).to_be_bytes());
         bytes.extend(self.stamp.timeline.0.to_be_bytes());
@@ -51,12 +56,12 @@ impl Header {
         bytes.extend(self.valid_until.map_or(0, |until| until.0).to_be_bytes());
         bytes.extend(self.body_check.to_be_bytes());
         bytes.extend(
-            u32::try_from(self.parents.len())
+            u32::try_from(parents.len())
                 .unwrap_or(u32::MAX)
                 .to_be_bytes(),
         );
         debug_assert_eq!(bytes.len(), PREFIX_BYTES);
-        for parent in &self.parents {
+        for parent in parents {
             bytes.extend(parent.name_hash.to_be_bytes());
             bytes.extend(parent.version.0.to_be_bytes());
         }
@@ -80,16 +85,15 @@ impl Header {
         let valid_until = Some(reader.u64()?).filter(|&until| until != 0).map(DbTime);
         let body_check = reader.u64()?;
         let count = usize::try_from(reader.u32()?).unwrap_or(usize::MAX);
-        if count > Parents::MAX {
-            return Err(MissReason::Damaged);
-        }
-        let mut parents = Vec::with_capacity(count);
-        for _ in 0..count {
-            parents.push(Parent {
+        let mut parents = [NO_PARENT; Parents::MAX];
+        let parents = parents.get_mut(..count).ok_or(MissReason::Damaged)?;
+        for parent in &mut *parents {
+            *parent = Parent {
                 name_hash: reader.u64()?,
                 version: Version(reader.u64()?),
-            });
+            };
         }
+        let parents = Parents::new(parents).ok_or(MissReason::Damaged)?;
         let checked = &bytes[..reader.at];
         if reader.u64()? != xxh3_64(checked) {
             return Err(MissReason::Damaged);

@@ -24,12 +24,13 @@ mod details;
 mod header;
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::cell::RefCell;
 
 use bytes::{Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
+use zstd::bulk::Decompressor;
 
-use crate::entry::{Body, Encoding, Entry, Kind, Parents};
+use crate::entry::{Body, Encoding, Entry, Kind};
 use crate::key::Key;
 use crate::lookup::MissReason;
 use crate::version::Stamp;
@@ -107,12 +108,12 @@ pub fn decode(bytes: &Bytes, key: &Key, document_bytes_max: usize) -> Result<Ent
         Kind::Absent => return Err(MissReason::Damaged),
     };
     entry.valid_until = header.valid_until;
-    entry.parents = Parents::new(&header.parents).ok_or(MissReason::Damaged)?;
+    entry.parents = header.parents;
     entry.facts = details.facts();
     Ok(entry)
 }
 
-fn decoded_body(details: &Details, stored: Bytes, document_bytes_max: usize) -> Option<Body> {
+fn decoded_body(details: &Details<'_>, stored: Bytes, document_bytes_max: usize) -> Option<Body> {
     let len = usize::try_from(details.document_bytes)
         .ok()
         .filter(|&len| len <= document_bytes_max)?;
@@ -130,14 +131,17 @@ fn decoded_body(details: &Details, stored: Bytes, document_bytes_max: usize) -> 
     (body.identity.len() == len).then_some(body)
 }
 
-/// Reads at most one byte more than declared, so that damaged bytes cannot ask for memory without bound.
+thread_local! {
+    /// A context holds some 100 KB; making one takes longer than to decompress a small document with it.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+}
+
+/// Writes at most the declared bytes, so that damaged bytes cannot ask for memory without bound.
 fn decompress(stored: &[u8], len: usize) -> Option<Bytes> {
     let mut document = Vec::with_capacity(len);
-    let decoder = zstd::stream::read::Decoder::with_buffer(stored).ok()?;
-    decoder
-        .take(len as u64 + 1)
-        .read_to_end(&mut document)
-        .ok()?;
+    let decompressed = DECOMPRESSOR
+        .with_borrow_mut(|decompressor| decompressor.decompress_to_buffer(stored, &mut document));
+    decompressed.ok()?;
     Some(document.into())
 }
 

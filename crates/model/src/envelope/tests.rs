@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::DbTime;
-use crate::entry::{FillFacts, Parent};
+use crate::entry::{FillFacts, Parent, Parents};
 use crate::key::{Id, NamespaceName};
 use crate::variant::Variant;
 use crate::version::{Position, Timeline, Version};
@@ -112,6 +112,20 @@ fn a_long_document_is_compressed_and_keeps_both_forms() {
         .expect("the compressed form is kept");
     assert_eq!(decompress(&zstd, document.len()).unwrap(), document);
     assert_eq!(encode(&key("A-1"), &back, COMPRESSED), bytes);
+}
+
+#[test]
+fn bytes_that_do_not_decompress_leave_the_threads_context_usable() {
+    let document = br#"{"text":"again and again "}"#.repeat(50);
+    let whole = zstd::bulk::compress(&document, 1).unwrap();
+    for (stored, len) in [
+        (&b"not zstd"[..], document.len()),
+        (&whole[..whole.len() / 2], document.len()),
+        (&whole, document.len() - 1),
+    ] {
+        assert_eq!(decompress(stored, len), None);
+        assert_eq!(decompress(&whole, document.len()).unwrap(), document);
+    }
 }
 
 #[test]
