@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::call::{Call, Reply};
+use crate::gather::{Answer, Errand};
 use crate::shard::{Attempt, Shard};
 use crate::shard_map::{ShardMap, Shards, rank};
 
@@ -26,7 +27,7 @@ const ROUNDS_MAX: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     shards: Arc<Shards>,
-    permits: Semaphore,
+    pub(crate) permits: Arc<Semaphore>,
     pipeline_keys_max: usize,
     breaker_state: Gauge,
     shown_state: AtomicU8,
@@ -45,7 +46,7 @@ impl Exchange {
         breaker_state.set(0.0);
         Exchange {
             shards,
-            permits: Semaphore::new(ops_max),
+            permits: Arc::new(Semaphore::new(ops_max)),
             pipeline_keys_max,
             breaker_state,
             shown_state: AtomicU8::new(0),
@@ -81,20 +82,84 @@ impl Exchange {
         let until = Instant::now() + deadline;
         let map = self.map();
         let mut replies = vec![Err(UnavailableReason::Failed); calls.len()];
-        let mut attempts = first_attempts(&map, calls);
-        for _ in 0..ROUNDS_MAX {
-            let mut again = Vec::new();
-            for (shard, attempt, reply) in self.round(attempts, until).await {
-                again.extend(self.follow_up(&map, &shard, attempt, &reply));
-                replies[attempt.index] = reply;
+        let attempts = first_attempts(&map, calls);
+        self.rounds(&map, attempts, until, &mut replies).await;
+        self.show(&map);
+        replies
+    }
+
+    /// Looks one key up, in one exchange with others that wait at the same time.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost for the others.
+    pub(crate) async fn look_up(&self, call: Call, deadline: Duration) -> Answer {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            return Err(UnavailableReason::Busy);
+        };
+        let until = Instant::now() + deadline;
+        let errand = Errand {
+            call,
+            until,
+            _permit: permit,
+        };
+        let map = self.map();
+        let answer = match map.shard_of(&errand.call.key) {
+            Some(shard) => self.look_up_at(&map, shard, errand).await,
+            None => Err(UnavailableReason::Failed),
+        };
+        self.show(&map);
+        answer
+    }
+
+    async fn look_up_at(&self, map: &ShardMap, shard: &Arc<Shard>, errand: Errand) -> Answer {
+        match shard.look_up(errand).await {
+            Ok((value @ Value::ServerError(_), errand)) => {
+                Box::pin(self.look_further(map, shard, value, errand)).await
             }
-            attempts = again;
+            Ok(answer) => Ok(answer),
+            Err(reason) => {
+                self.shards.doubt();
+                Err(reason)
+            }
+        }
+    }
+
+    /// Goes on with a lookup to which Redis gave an error reply.
+    async fn look_further(
+        &self,
+        map: &ShardMap,
+        shard: &Arc<Shard>,
+        value: Value,
+        errand: Errand,
+    ) -> Answer {
+        let first = Attempt::first(0, &errand.call);
+        let mut reply = [Ok(value)];
+        let again = self.follow_up(map, shard, first, &reply[0]);
+        let attempts = again.into_iter().collect();
+        self.rounds(map, attempts, errand.until, &mut reply).await;
+        let [reply] = reply;
+        reply.map(|value| (value, errand))
+    }
+
+    /// Makes attempts, and those that follow from their replies.
+    async fn rounds<'a>(
+        &self,
+        map: &ShardMap,
+        mut attempts: Vec<Addressed<'a>>,
+        until: Instant,
+        replies: &mut [Reply],
+    ) {
+        for _ in 0..ROUNDS_MAX {
             if attempts.is_empty() {
                 break;
             }
+            let mut again = Vec::new();
+            for (shard, attempt, reply) in self.round(attempts, until).await {
+                again.extend(self.follow_up(map, &shard, attempt, &reply));
+                replies[attempt.index] = reply;
+            }
+            attempts = again;
         }
-        self.show(&map);
-        replies
     }
 
     /// Sends attempts to their shards, all at the same time.
@@ -184,16 +249,7 @@ impl Drop for Exchange {
 fn first_attempts<'a>(map: &ShardMap, calls: &'a [Call]) -> Vec<Addressed<'a>> {
     let attempt = |(index, call): (usize, &'a Call)| {
         let shard = map.shard_of(&call.key)?.clone();
-        let (asking, whole_script) = (false, false);
-        Some((
-            shard,
-            Attempt {
-                index,
-                call,
-                asking,
-                whole_script,
-            },
-        ))
+        Some((shard, Attempt::first(index, call)))
     };
     calls.iter().enumerate().filter_map(attempt).collect()
 }

@@ -10,6 +10,7 @@
 
 mod call;
 mod exchange;
+mod gather;
 mod leases;
 mod link;
 mod settings;

@@ -17,7 +17,7 @@ pub struct RedisSettings {
     pub cluster: bool,
     /// The first word of every key, 1 to 32 bytes without braces and blanks; shops that share a Redis choose different ones.
     pub prefix: String,
-    /// Connections to each shard, 1 to 64.
+    /// Connections to each shard, 1 to 64; as many exchanges of lookups are under way, and further lookups gather meanwhile.
     pub connections: usize,
     /// The time for a lookup or a lease operation, 1 ms to 10 s.
     pub deadline: Duration,
@@ -31,7 +31,8 @@ pub struct RedisSettings {
     pub cluster_refresh: Duration,
     /// Operations under way; one more is answered `Unavailable(Busy)`, 1 to 1,000,000.
     pub ops_max: usize,
-    /// Keys sent to one shard in one pipeline; a larger batch is split over the connections, 1 to 4096.
+    /// Keys sent to one shard in one pipeline, 1 to 4096; a larger batch is split over the connections, and at most as many
+    /// lookups that wait at the same time go out together.
     pub pipeline_keys_max: usize,
     /// The largest envelope that is written, in bytes; a larger one is declined.
     pub value_bytes_max: usize,

@@ -7,9 +7,11 @@ use futures_util::future::join_all;
 use hotshelf_model::{Breaker, BreakerState, Clock, UnavailableReason};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Call, Reply};
+use crate::gather::Lines;
 use crate::link::Link;
 
 /// A call on its way, with what an earlier answer taught about it.
@@ -24,6 +26,18 @@ pub(crate) struct Attempt<'a> {
     pub(crate) whole_script: bool,
 }
 
+impl<'a> Attempt<'a> {
+    pub(crate) fn first(index: usize, call: &'a Call) -> Self {
+        let (asking, whole_script) = (false, false);
+        Attempt {
+            index,
+            call,
+            asking,
+            whole_script,
+        }
+    }
+}
+
 /// Connections to one Redis, with its breaker.
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -33,8 +47,10 @@ pub(crate) struct Shard {
     pub(crate) mget: bool,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) links: Vec<Link>,
+    pub(crate) lines: Lines,
     pub(crate) next: AtomicUsize,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) runtime: Handle,
 }
 
 impl Shard {
@@ -64,34 +80,43 @@ impl Shard {
         keys_max: usize,
         until: Instant,
     ) -> Vec<Reply> {
-        let Some(pass) = self.breaker.try_pass(self.clock.now()) else {
-            return vec![Err(UnavailableReason::Open); attempts.len()];
-        };
-        let pipelines = attempts.chunks(keys_max);
-        let sent = join_all(pipelines.map(|pipeline| self.send_pipeline(pipeline, until))).await;
-        // One outcome for the whole operation: a large batch must not open the breaker by itself.
-        let ok = sent.iter().any(|pipeline| is_service(pipeline));
-        self.log(self.breaker.record(pass, ok, self.clock.now()));
-        sent.into_iter().flatten().collect()
+        let sent = self.guarded(async {
+            let pipelines = attempts.chunks(keys_max);
+            let sent = pipelines.map(async |pipeline| {
+                let asked = self.ask(Request::pack(pipeline, self.mget));
+                let asked = timeout_at(until, asked).await;
+                let values = asked.unwrap_or(Err(UnavailableReason::Deadline));
+                (is_service(&values), replies(values, pipeline.len()))
+            });
+            let sent = join_all(sent).await;
+            // One outcome for the whole operation: a large batch must not open the breaker by itself.
+            let served = sent.iter().any(|(served, _)| *served);
+            let replies = sent.into_iter().flat_map(|(_, replies)| replies);
+            (served, replies.collect())
+        });
+        let refused = || vec![Err(UnavailableReason::Open); attempts.len()];
+        sent.await.unwrap_or_else(refused)
     }
 
-    /// Sends calls in one round trip.
-    async fn send_pipeline(&self, attempts: &[Attempt<'_>], until: Instant) -> Vec<Reply> {
-        let failed = |reason| vec![Err(reason); attempts.len()];
-        let Some((link, mut connection)) = self.link() else {
-            return failed(UnavailableReason::Failed);
-        };
-        let request = Request::pack(attempts, self.mget);
-        match timeout_at(until, request.send(&mut connection)).await {
-            Ok(Ok(values)) if values.len() == attempts.len() => {
-                values.into_iter().map(Ok).collect()
-            }
-            Ok(outcome) => {
+    /// Does work that says whether Redis served; `None`, without beginning it, while the breaker is open.
+    pub(crate) async fn guarded<T>(&self, work: impl Future<Output = (bool, T)>) -> Option<T> {
+        let pass = self.breaker.try_pass(self.clock.now())?;
+        let (served, done) = work.await;
+        self.log(self.breaker.record(pass, served, self.clock.now()));
+        Some(done)
+    }
+
+    /// Makes one round trip; one value for each call in the request. Has no deadline of its own.
+    pub(crate) async fn ask(&self, request: Request) -> Result<Vec<Value>, UnavailableReason> {
+        let (link, mut connection) = self.link().ok_or(UnavailableReason::Failed)?;
+        let calls = request.calls();
+        match request.send(&mut connection).await {
+            Ok(values) if values.len() == calls => Ok(values),
+            outcome => {
                 tracing::debug!(address = self.address, error = ?outcome.err(), "asking redis failed");
                 link.doubt();
-                failed(UnavailableReason::Failed)
+                Err(UnavailableReason::Failed)
             }
-            Err(_) => failed(UnavailableReason::Deadline),
         }
     }
 
@@ -108,10 +133,19 @@ impl Shard {
     }
 }
 
-/// Whether these replies come from a process that serves.
-fn is_service(replies: &[Reply]) -> bool {
-    let serves = |reply: &Reply| reply.as_ref().is_ok_and(|value| !refuses(value));
-    replies.iter().all(serves)
+/// A reply for each of `count` calls.
+fn replies(values: Result<Vec<Value>, UnavailableReason>, count: usize) -> Vec<Reply> {
+    match values {
+        Ok(values) => values.into_iter().map(Ok).collect(),
+        Err(reason) => vec![Err(reason); count],
+    }
+}
+
+/// Whether this outcome comes from a process that serves.
+pub(crate) fn is_service(values: &Result<Vec<Value>, UnavailableReason>) -> bool {
+    values
+        .as_ref()
+        .is_ok_and(|values| !values.iter().any(refuses))
 }
 
 /// Whether this reply means that the process serves nobody just now, rather than that this one command failed.
@@ -132,14 +166,14 @@ fn refuses(value: &Value) -> bool {
 }
 
 /// What goes over the wire for several calls.
-enum Request {
+pub(crate) enum Request {
     Many(Pipeline, Vec<bool>),
     One(Cmd),
     Mget(Cmd, usize),
 }
 
 impl Request {
-    fn pack(attempts: &[Attempt<'_>], mget: bool) -> Self {
+    pub(crate) fn pack(attempts: &[Attempt<'_>], mget: bool) -> Self {
         match attempts {
             [one] if !one.asking => return Request::One(one.call.command(one.whole_script)),
             _ => {}
@@ -162,6 +196,15 @@ impl Request {
             wanted.push(true);
         }
         Request::Many(pipeline, wanted)
+    }
+
+    /// How many calls it holds.
+    fn calls(&self) -> usize {
+        match self {
+            Request::One(_) => 1,
+            Request::Mget(_, count) => *count,
+            Request::Many(_, wanted) => wanted.iter().filter(|wanted| **wanted).count(),
+        }
     }
 
     /// One value for each call, unless Redis broke its protocol.

@@ -11,9 +11,11 @@ use hotshelf_model::{Breaker, BreakerSettings, BreakerState, Clock};
 use parking_lot::RwLock;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ConnectionAddr, ConnectionInfo, RedisError, Value};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::gather::Lines;
 use crate::link::{Dialer, Link};
 use crate::settings::RedisSettings;
 use crate::shard::Shard;
@@ -113,10 +115,12 @@ impl ShardFactory {
             host,
             address,
             mget: !self.settings.is_cluster(),
+            lines: Lines::new(self.settings.connections, self.settings.pipeline_keys_max),
             links: links.collect(),
             breaker,
             next: AtomicUsize::new(0),
             clock: self.clock.clone(),
+            runtime: Handle::current(),
         }))
     }
 }

@@ -88,6 +88,21 @@ impl RedisTier {
         format!("{}:{key}", self.settings.prefix)
     }
 
+    async fn look_up(&self, key: &TierKey) -> Lookup {
+        let call = Call::new(self.key(key), Action::Get);
+        match self.exchange.look_up(call, self.settings.deadline).await {
+            Ok((value, errand)) => {
+                let (lookup, beginning) = self.lookup(key, Ok(value));
+                if let Some(beginning) = beginning {
+                    let action = Action::RemoveSame { beginning };
+                    self.remove_damaged(vec![Call::new(errand.call.key, action)]);
+                }
+                lookup
+            }
+            Err(reason) => Lookup::Unavailable(reason),
+        }
+    }
+
     async fn lookups(&self, keys: &[TierKey]) -> Vec<Lookup> {
         let calls: Vec<Call> = keys
             .iter()
@@ -203,7 +218,10 @@ impl Tier for RedisTier {
     }
 
     fn get_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, Vec<Lookup>> {
-        Box::pin(self.lookups(keys))
+        match keys {
+            [key] => Box::pin(async move { vec![self.look_up(key).await] }),
+            _ => Box::pin(self.lookups(keys)),
+        }
     }
 
     fn put_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {

@@ -180,6 +180,66 @@ async fn a_slot_on_its_way_is_asked_for_at_both_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lookups_that_wait_together_follow_a_moved_slot_and_one_on_its_way() {
+    let cluster = RedisCluster::start_with(&PATIENT).unwrap();
+    let tier = connect(RedisSettings {
+        connections: 1,
+        ..patient(cluster.urls())
+    });
+    answers(&tier).await;
+    let slot = |key: &TierKey| slot::of(text(key).as_bytes()).to_string();
+    let mut keys = keys_of(0, 40);
+    // No other key may move with these two.
+    let (moved, on_its_way) = (slot(&keys[0]), slot(&keys[1]));
+    let others = keys.split_off(2);
+    let stays = |key: &TierKey| slot(key) != moved && slot(key) != on_its_way;
+    keys.extend(others.into_iter().filter(stays));
+    put_all(&tier, &keys, 1).await;
+    let [old, new, other] = cluster.nodes() else {
+        panic!("a cluster of three");
+    };
+    let old_id = old.command(&["CLUSTER", "MYID"]).unwrap();
+    let new_id = new.command(&["CLUSTER", "MYID"]).unwrap();
+    // What these slots held is lost with their move: the answers are misses, but answers of the right node.
+    for key in &keys[..2] {
+        old.command(&["DEL", &text(key)]).unwrap();
+    }
+    new.command(&["CLUSTER", "SETSLOT", &on_its_way, "IMPORTING", &old_id])
+        .unwrap();
+    old.command(&["CLUSTER", "SETSLOT", &on_its_way, "MIGRATING", &new_id])
+        .unwrap();
+    for node in [new, old, other] {
+        node.command(&["CLUSTER", "SETSLOT", &moved, "NODE", &new_id])
+            .unwrap();
+    }
+    let shard = tier.exchange.map().shard_of(&text(&keys[2])).cloned();
+    let shard = shard.expect("the first node's slots are known");
+    old.pause();
+    keys.rotate_left(2);
+    let asked: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let (tier, key) = (tier.clone(), key.clone());
+            tokio::spawn(async move { get(&tier, &key).await })
+        })
+        .collect();
+    // The map may have learnt of the move, so one of them may have been answered by the new owner.
+    wait_until_async("the lookups are queued", LIMIT, async || {
+        shard.lines.queued() >= keys.len() - 2
+    })
+    .await;
+    old.resume();
+    for (number, asked) in asked.into_iter().enumerate() {
+        let lookup = asked.await.unwrap();
+        if number < keys.len() - 2 {
+            assert!(is_hit(&lookup), "{number}: {lookup:?}");
+        } else {
+            assert_eq!(lookup, Lookup::Miss(MissReason::NotFound), "{number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leases_work_across_the_shards() {
     let (_cluster, tier) = cluster_with(&[]).await;
     let keys = some_keys(50);

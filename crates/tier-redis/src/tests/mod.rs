@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod gather;
 mod leases;
 mod single;
 
