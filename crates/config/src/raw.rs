@@ -233,8 +233,8 @@ section! {
     ttl_s: u64 = DAY_S, count(1, 30 * DAY_S);
     /// The same for absent products; shorter, because anybody can ask for ids that never existed.
     ttl_absent_s: u64 = 600, count(1, 30 * DAY_S);
-    /// Documents below this size are kept uncompressed.
-    compress_bytes_min: usize = KIB, count(0, 64 * MIB as u64);
+    /// Documents below this size are kept uncompressed: to unpack a small one takes as long as to fetch it. Less saves memory of Redis.
+    compress_bytes_min: usize = 4 * KIB, count(0, 64 * MIB as u64);
     /// The largest stored value; larger ones are not put.
     value_bytes_max: usize = 2 * MIB, count(KIB as u64, 64 * MIB as u64);
     /// Most operations waiting for Redis at once; further ones are answered `unavailable`.

@@ -69,7 +69,7 @@ impl Default for RedisSettings {
             pipeline_keys_max: 64,
             value_bytes_max: (1 << 20) + 4096,
             document_bytes_max: 1 << 20,
-            compress_bytes_min: 1024,
+            compress_bytes_min: 4096,
             zstd_level: 1,
             ttl_present: Duration::from_secs(24 * 3600),
             ttl_absent: Duration::from_secs(600),
