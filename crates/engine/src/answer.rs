@@ -70,6 +70,11 @@ impl Answer {
         self.slot.encoded(encoding)
     }
 
+    /// Whether [`Answer::encoded`] has its result already and compresses nothing.
+    pub fn is_encoded(&self, encoding: Encoding) -> bool {
+        self.slot.is_encoded(encoding)
+    }
+
     /// How fresh it is.
     pub fn freshness(&self) -> Freshness {
         self.freshness

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_model::{
-    BootClock, ChangeLog, Clock, Error, ErrorKind, Key, Leases, Namespace, Position, Tier,
+    BootClock, ChangeLog, Clock, Error, ErrorKind, Key, KeyRef, Leases, Namespace, Position, Tier,
     VersionToken,
 };
 use tokio::runtime::Handle;
@@ -86,7 +86,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn source(&self, key: &Key) -> Result<&Arc<Source>, Error> {
+    pub(crate) fn source<'k>(&self, key: impl Into<KeyRef<'k>>) -> Result<&Arc<Source>, Error> {
+        let key = key.into();
         self.sources.get(key.namespace()).ok_or_else(|| {
             Error::new(
                 ErrorKind::UnknownNamespace,
@@ -168,8 +169,8 @@ impl Cache {
 
     /// The answer that L1 can give now, without waiting; `None` when only [`Cache::get`] can tell.
     #[inline]
-    pub fn try_get(&self, key: &Key) -> Option<Answer> {
-        self.engine.try_get(key)
+    pub fn try_get<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<Answer> {
+        self.engine.try_get(key.into())
     }
 
     /// Reads a document.
@@ -182,7 +183,7 @@ impl Cache {
     /// Dropping the future loses the answer only: the fill goes on and its result is kept.
     pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
         if options.min_version.is_none()
-            && let Some(answer) = self.engine.try_get(key)
+            && let Some(answer) = self.engine.try_get(key.into())
         {
             return Ok(answer);
         }

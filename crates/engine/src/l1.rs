@@ -2,10 +2,11 @@
 //!
 //! moka bounds the size and chooses whom to evict; whether a copy may be served is never asked of it.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
-use hotshelf_model::{Key, Kind};
+use equivalent::Equivalent;
+use hotshelf_model::{Key, KeyRef, Kind};
 use hotshelf_telemetry::metric;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
@@ -32,6 +33,21 @@ impl Hasher for KeyHasher {
 
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
+    }
+}
+
+/// A key that is looked for; hashed and compared as a [`Key`] is.
+struct Sought<'a>(KeyRef<'a>);
+
+impl Hash for Sought<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash_u64());
+    }
+}
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == *key
     }
 }
 
@@ -73,8 +89,9 @@ impl L1 {
     }
 
     #[inline]
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Slot>> {
-        self.present.get(key).or_else(|| self.absent.get(key))
+    pub(crate) fn get<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<Arc<Slot>> {
+        let key = Sought(key.into());
+        self.present.get(&key).or_else(|| self.absent.get(&key))
     }
 
     /// Puts a copy, unless a newer one is there. Returns whether it did.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age, proves_itself, stale_age};
-use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, TierName, Variant, Version, VersionToken};
+use hotshelf_model::{
+    Boot, Error, ErrorKind, Id, Key, KeyRef, TierName, Variant, Version, VersionToken,
+};
 
 use crate::answer::{Answer, Freshness};
 use crate::cache::{Engine, ReadOptions, Source};
@@ -22,7 +24,7 @@ const VERSION_PAUSE: Duration = Duration::from_millis(25);
 impl Engine {
     /// The answer that L1 can give now.
     #[inline]
-    pub(crate) fn try_get(self: &Arc<Self>, key: &Key) -> Option<Answer> {
+    pub(crate) fn try_get(self: &Arc<Self>, key: KeyRef<'_>) -> Option<Answer> {
         let context = self.follower.context();
         let (landed, held) = self.look(key, &context)?;
         Some(self.l1_answer(landed, &held, &context))
@@ -30,7 +32,7 @@ impl Engine {
 
     /// What L1 holds, if it may be served now. Counts nothing.
     #[inline]
-    fn look(self: &Arc<Self>, key: &Key, context: &HitContext) -> Option<(Landed, Held)> {
+    fn look(self: &Arc<Self>, key: KeyRef<'_>, context: &HitContext) -> Option<(Landed, Held)> {
         let slot = self.l1.get(key)?;
         let held = slot.held();
         let stale = match judge(&held, context) {
@@ -67,7 +69,7 @@ impl Engine {
     #[cold]
     fn may_serve_stale_now(
         self: &Arc<Self>,
-        key: &Key,
+        key: KeyRef<'_>,
         slot: &Arc<Slot>,
         held: &Held,
         context: &HitContext,
@@ -89,7 +91,7 @@ impl Engine {
         Some(())
     }
 
-    fn is_within_cap(&self, key: &Key, held: &Held, context: &HitContext) -> bool {
+    fn is_within_cap(&self, key: KeyRef<'_>, held: &Held, context: &HitContext) -> bool {
         let cap = self
             .source(key)
             .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
@@ -155,7 +157,7 @@ impl Engine {
 
     fn try_get_version(self: &Arc<Self>, key: &Key, token: VersionToken) -> Option<Answer> {
         let context = self.follower.context();
-        let (landed, held) = self.look(key, &context)?;
+        let (landed, held) = self.look(key.into(), &context)?;
         satisfies(&landed.slot, landed.stale, token)
             .then(|| self.l1_answer(landed, &held, &context))
     }
@@ -304,7 +306,7 @@ impl Engine {
         if options.min_version.is_some() {
             return Reading::Alone(key);
         }
-        if let Some(answer) = self.try_get(key) {
+        if let Some(answer) = self.try_get(key.into()) {
             return Reading::Done(answer);
         }
         self.counters.l1_miss();
@@ -364,7 +366,7 @@ impl Engine {
         };
         // Another flight may have landed between this read's look at L1 and its own beginning.
         if floor == Version::NONE
-            && let Some((landed, _)) = self.look(key, &self.follower.context())
+            && let Some((landed, _)) = self.look(key.into(), &self.follower.context())
         {
             guard.land(Ok(landed.clone()));
             return Step::Landed(landed);
@@ -447,7 +449,7 @@ impl Engine {
         let context = self.follower.context();
         let held = slot.held();
         let stale = !matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
-        let servable = !stale || self.is_within_cap(key, &held, &context);
+        let servable = !stale || self.is_within_cap(key.into(), &held, &context);
         servable.then_some(Landed {
             slot,
             tier: TierName::L1,

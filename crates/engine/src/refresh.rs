@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotshelf_model::{Boot, Key, Version};
+use hotshelf_model::{Boot, KeyRef, Version};
 
 use crate::cache::Engine;
 use crate::flight::Begun;
@@ -12,7 +12,7 @@ use crate::slot::Slot;
 impl Engine {
     /// Starts a refresh of `slot`, unless one was started a moment ago or too many are under way.
     #[cold]
-    pub(crate) fn start_refresh(self: &Arc<Self>, key: &Key, slot: &Arc<Slot>, now: Boot) {
+    pub(crate) fn start_refresh(self: &Arc<Self>, key: KeyRef<'_>, slot: &Arc<Slot>, now: Boot) {
         if !slot.claim_refresh(now, self.settings.retry_after) {
             return;
         }
@@ -20,6 +20,7 @@ impl Engine {
             self.counters.refreshes_skipped.increment(1);
             return;
         };
+        let key = &key.to_key();
         let Begun::Leader(guard) = self.flights.begin(key, Version::NONE, Class::Refresh) else {
             return;
         };

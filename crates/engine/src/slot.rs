@@ -258,6 +258,18 @@ impl Slot {
         made.clone()
     }
 
+    /// Whether nothing is left to compress for this encoding.
+    pub(crate) fn is_encoded(&self, encoding: Encoding) -> bool {
+        let made = |extras: &Extras| match encoding {
+            Encoding::Zstd => extras.zstd.get().is_some(),
+            Encoding::Gzip => extras.gzip.get().is_some(),
+            Encoding::Identity => true,
+        };
+        encoding == Encoding::Identity
+            || self.body.len() < ENCODE_BYTES_MIN
+            || self.extras.get().is_some_and(made)
+    }
+
     /// Whether this caller may start a refresh; the next one may after `pause`.
     pub(crate) fn claim_refresh(&self, now: Boot, pause: Duration) -> bool {
         let before = self.pause.load(Ordering::Relaxed);

@@ -75,6 +75,13 @@ impl Id {
     }
 
     fn check(id: &str) -> Result<(), &'static str> {
+        // Nearly all ids are such words, and for them the rules below say nothing.
+        let is_word = id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_word && (1..=Self::BYTES_MAX).contains(&id.len()) {
+            return Ok(());
+        }
         if id.is_empty() {
             return Err("is empty; an id has 1 to 128 bytes");
         }
@@ -122,12 +129,8 @@ static HASH_SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0
 impl Key {
     /// Joins the parts of a key.
     pub fn new(namespace: &NamespaceName, id: &Id, variant: &Variant) -> Self {
-        let (namespace, variant, id) = (namespace.as_str(), variant.as_str(), id.as_str());
-        let mut text = String::with_capacity(namespace.len() + variant.len() + id.len() + 2);
-        for part in [namespace, "/", variant, "/", id] {
-            text.push_str(part);
-        }
-        Self::from_parts(text.into(), namespace.len(), variant.len())
+        let mut text = String::new();
+        KeyRef::join(namespace, id.as_str(), variant, &mut text).to_key()
     }
 
     /// Reads a key back from its text, as stored in an entry.
@@ -137,23 +140,7 @@ impl Key {
         NamespaceName::new(namespace).ok()?;
         Variant::parse(variant)?;
         Id::new(id).ok()?;
-        Some(Self::from_parts(
-            text.into(),
-            namespace.len(),
-            variant.len(),
-        ))
-    }
-
-    fn from_parts(text: Arc<str>, namespace_len: usize, variant_len: usize) -> Self {
-        let hash = xxh3_64_with_seed(text.as_bytes(), *HASH_SEED);
-        let namespace_len = u8::try_from(namespace_len).unwrap_or(u8::MAX);
-        let variant_len = u16::try_from(variant_len).unwrap_or(u16::MAX);
-        Key {
-            hash,
-            text,
-            namespace_len,
-            variant_len,
-        }
+        Some(KeyRef::from_parts(text, namespace.len(), variant.len()).to_key())
     }
 
     /// The whole key as text.
@@ -211,6 +198,92 @@ impl fmt::Display for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.text)
+    }
+}
+
+/// A [`Key`] whose text is borrowed: to look for a copy without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRef<'a> {
+    hash: u64,
+    text: &'a str,
+    namespace_len: u8,
+    variant_len: u16,
+}
+
+impl<'a> KeyRef<'a> {
+    /// Joins the parts of a key in `text`, whatever that held before.
+    ///
+    /// # Errors
+    /// When `id` is none: see [`Id::new`].
+    pub fn new(
+        namespace: &NamespaceName,
+        id: &str,
+        variant: &Variant,
+        text: &'a mut String,
+    ) -> Result<Self, FieldProblem> {
+        Id::check(id).map_err(|reason| FieldProblem::new("id", reason))?;
+        Ok(Self::join(namespace, id, variant, text))
+    }
+
+    fn join(namespace: &NamespaceName, id: &str, variant: &Variant, text: &'a mut String) -> Self {
+        let (namespace, variant) = (namespace.as_str(), variant.as_str());
+        text.clear();
+        text.reserve(namespace.len() + variant.len() + id.len() + 2);
+        for part in [namespace, "/", variant, "/", id] {
+            text.push_str(part);
+        }
+        Self::from_parts(text, namespace.len(), variant.len())
+    }
+
+    fn from_parts(text: &'a str, namespace_len: usize, variant_len: usize) -> Self {
+        KeyRef {
+            hash: xxh3_64_with_seed(text.as_bytes(), *HASH_SEED),
+            text,
+            namespace_len: u8::try_from(namespace_len).unwrap_or(u8::MAX),
+            variant_len: u16::try_from(variant_len).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// The whole key as text.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The name of its namespace.
+    pub fn namespace(&self) -> &'a str {
+        &self.text[..usize::from(self.namespace_len)]
+    }
+
+    /// As [`Key::hash_u64`].
+    pub fn hash_u64(&self) -> u64 {
+        self.hash
+    }
+
+    /// The same key with a text of its own.
+    pub fn to_key(&self) -> Key {
+        Key {
+            hash: self.hash,
+            text: self.text.into(),
+            namespace_len: self.namespace_len,
+            variant_len: self.variant_len,
+        }
+    }
+}
+
+impl<'a> From<&'a Key> for KeyRef<'a> {
+    fn from(key: &'a Key) -> Self {
+        KeyRef {
+            hash: key.hash,
+            text: &key.text,
+            namespace_len: key.namespace_len,
+            variant_len: key.variant_len,
+        }
+    }
+}
+
+impl PartialEq<Key> for KeyRef<'_> {
+    fn eq(&self, key: &Key) -> bool {
+        self.hash == key.hash && *self.text == *key.text
     }
 }
 
@@ -291,6 +364,11 @@ mod tests {
             prop_assert_eq!(key.namespace(), "products");
             prop_assert_eq!(key.variant(), variant.as_str());
             prop_assert_eq!(key.id(), id.as_str());
+            let mut text = "from before".to_owned();
+            let sought = KeyRef::new(&products(), id.as_str(), &variant, &mut text).unwrap();
+            prop_assert!(sought == key && sought.hash_u64() == key.hash_u64());
+            prop_assert_eq!(sought.namespace(), key.namespace());
+            prop_assert_eq!(sought.to_key(), key);
         }
 
         #[test]

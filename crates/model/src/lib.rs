@@ -20,7 +20,7 @@ pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
-pub use key::{Id, Key, NamespaceName, TierKey};
+pub use key::{Id, Key, KeyRef, NamespaceName, TierKey};
 pub use lookup::{Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;
