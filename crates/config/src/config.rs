@@ -134,6 +134,8 @@ impl LogFormat {
 pub struct HttpConfig {
     pub listen: SocketAddr,
     pub unix_socket: Option<PathBuf>,
+    /// `None`: one for each processor.
+    pub workers: Option<usize>,
     pub connections_max: usize,
     pub header_timeout: Duration,
     pub idle_timeout: Duration,

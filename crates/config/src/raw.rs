@@ -153,6 +153,8 @@ section! {
     listen: SocketAddr = loopback(7400), Address;
     /// A Unix socket on which the API listens as well.
     unix_socket: PathBuf, Path, unset "no Unix socket", example "\"/run/hotshelf/api.sock\"";
+    /// Threads that serve connections. Each connection stays on one of them.
+    workers: usize, count(1, 1024), unset "one for each processor", example "2";
     /// Most connections held open at once; further ones wait to be accepted.
     connections_max: usize = 10_000, count(1, 1_000_000);
     /// How long a client may take to send a request's headers.

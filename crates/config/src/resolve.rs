@@ -159,6 +159,7 @@ fn http(raw: &RawHttp) -> HttpConfig {
     HttpConfig {
         listen: raw.listen(),
         unix_socket: raw.unix_socket.clone(),
+        workers: raw.workers,
         connections_max: raw.connections_max(),
         header_timeout: seconds(raw.header_timeout_s()),
         idle_timeout: seconds(raw.idle_timeout_s()),

@@ -12,15 +12,20 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hotshelf_model::{Boot, Clock};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use tower::Service;
 
 use crate::body::AnswerBody;
 use crate::counters::Counters;
+use crate::headers::HeaderSink;
+use crate::lane::Ordinary;
 use crate::problem::Problem;
-use crate::read;
+use crate::read::{self, Rendered};
 use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::settings::HttpSettings;
 use crate::state::ApiState;
+use crate::target;
+use crate::watch::{OpenRequest, Watch};
 
 /// What a listener serves. Cheap to clone; each connection has one.
 ///
@@ -64,8 +69,61 @@ impl Front {
         &self.0.counters
     }
 
+    pub(crate) fn settings(&self) -> &HttpSettings {
+        &self.0.state.settings
+    }
+
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.state.clock
+    }
+
+    /// Whether this listener answers reads of documents.
+    pub(crate) fn has_documents(&self) -> bool {
+        self.0.reads
+    }
+
+    /// Whether a path asks for documents of a namespace that there is.
+    pub(crate) fn reads(&self, path: &str) -> bool {
+        let name = target::document_path(path).map(|(name, _id)| name);
+        let name = name.or_else(|| target::namespace_path(path));
+        name.is_some_and(|name| self.0.state.cache.namespace(name).is_some())
+    }
+
+    /// Answers an ordinary read at once if L1 may serve it now: puts the headers and gives the rest. The key's text is made in `key`.
+    pub(crate) fn hit(
+        &self,
+        ordinary: &Ordinary<'_>,
+        watch: &Watch,
+        key: &mut String,
+        sink: &mut impl HeaderSink,
+    ) -> Option<Rendered> {
+        let inner = &*self.0;
+        let Ordinary { path, query, asked } = ordinary;
+        let url_bytes = path.len() + query.map_or(0, |query| query.len() + 1);
+        if url_bytes > inner.state.settings.url_bytes_max {
+            return None;
+        }
+        let started = watch.is_measured().then(|| inner.state.clock.now());
+        let answer = read::find_at_once(&inner.state, (path, *query), asked, key)?;
+        watch.begun();
+        let rendered = read::render(&answer, asked, sink);
+        inner.count(rendered.status, started);
+        Some(rendered)
+    }
+
+    /// Answers a request of a connection, which counts as open while a route works on it.
+    pub(crate) fn answer_watched<B>(&self, request: Request<B>, watch: &Arc<Watch>) -> Watched
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let measured = watch.begun();
+        let answering = self.answer(request, measured);
+        let open = matches!(answering, Answering::Routed(_)).then(|| watch.open());
+        Watched {
+            answering,
+            _open: open,
+        }
     }
 
     /// Answers a request. With `measured` its duration is observed: a part of all requests is enough for that, whichever tier
@@ -80,12 +138,8 @@ impl Front {
         let Some(answer) = inner.answer_at_once(&request) else {
             return Answering::Routed(Box::pin(route(Arc::clone(&self.0), request, started)));
         };
-        let mut answer = answer.map(AnswerBody::from);
-        if let Some(id) = RequestId::sent(request.headers()) {
-            answer.headers_mut().insert(X_REQUEST_ID, id.header());
-        }
-        inner.count(&answer, started);
-        Answering::Ready(Some(answer))
+        inner.count(answer.status(), started);
+        Answering::Ready(Some(answer.map(AnswerBody::from)))
     }
 }
 
@@ -101,9 +155,9 @@ impl Inner {
             .then(|| read::answer_at_once(&self.state, request))?
     }
 
-    fn count(&self, answer: &Response<AnswerBody>, started: Option<Boot>) {
+    fn count(&self, status: StatusCode, started: Option<Boot>) {
         let duration = started.map(|started| self.state.clock.now().since(started));
-        self.counters.answered(answer.status(), duration);
+        self.counters.answered(status, duration);
     }
 }
 
@@ -137,7 +191,7 @@ where
     if let Some(id) = sent {
         answer.headers_mut().insert(X_REQUEST_ID, id.header());
     }
-    inner.count(&answer, started);
+    inner.count(answer.status(), started);
     answer
 }
 
@@ -169,5 +223,20 @@ impl Future for Answering {
                 .map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
             Answering::Routed(route) => route.as_mut().poll(ctx).map(Ok),
         }
+    }
+}
+
+/// An answer that counts as an open request until it is there.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    answering: Answering,
+    _open: Option<OpenRequest>,
+}
+
+impl Future for Watched {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answering).poll(ctx)
     }
 }

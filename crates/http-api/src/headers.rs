@@ -5,19 +5,58 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use hotshelf_engine::{Answer, Freshness};
 use hotshelf_model::{Encoding, Shape, TierName, Version};
-use http::header::{
-    ACCEPT_ENCODING, AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY,
-};
+use http::header::{AGE, CACHE_CONTROL, CACHE_STATUS, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) const HOTSHELF_VERSION: HeaderName = HeaderName::from_static("hotshelf-version");
 pub(crate) const HOTSHELF_STALE: HeaderName = HeaderName::from_static("hotshelf-stale");
 pub(crate) const HOTSHELF_MIN_VERSION: HeaderName = HeaderName::from_static("hotshelf-min-version");
 
-const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-/// Room for every value of one answer; the longest tag has 57 bytes, the longest `Cache-Status` 55.
+/// Headers of a document's answer, those that hyper adds included, so that the map is allocated once.
+const HEADERS_ROOM: usize = 16;
+/// Room for the longest tag.
+const TAG_BYTES: usize = 57;
+/// Room for every value of one answer but a request's id; the longest `Cache-Status` has 55 bytes.
 const VALUES_BYTES: usize = 192;
+
+/// Where the headers of an answer are put: the map of one that hyper writes, or the text of one that is written here.
+pub(crate) trait HeaderSink {
+    fn put(&mut self, name: &HeaderName, value: &'static str);
+
+    /// Puts a header whose value `write` appends.
+    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut BytesMut));
+}
+
+/// A map, and the bytes that its values share.
+#[derive(Debug)]
+pub(crate) struct MapSink {
+    pub(crate) headers: HeaderMap,
+    text: BytesMut,
+}
+
+impl MapSink {
+    pub(crate) fn new() -> Self {
+        MapSink {
+            headers: HeaderMap::with_capacity(HEADERS_ROOM),
+            text: BytesMut::with_capacity(VALUES_BYTES),
+        }
+    }
+}
+
+impl HeaderSink for MapSink {
+    fn put(&mut self, name: &HeaderName, value: &'static str) {
+        self.headers.insert(name, HeaderValue::from_static(value));
+    }
+
+    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut BytesMut)) {
+        write(&mut self.text);
+        // What follows is written behind it in the same allocation.
+        let bytes: Bytes = self.text.split().freeze();
+        debug_assert!(bytes.iter().all(u8::is_ascii), "header values are ASCII");
+        let value = HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static(""));
+        self.headers.insert(name, value);
+    }
+}
 
 /// The facts of an answer that its headers state.
 #[derive(Clone, Copy, Debug)]
@@ -47,20 +86,16 @@ impl Facts {
     }
 
     /// Puts `Age`, `Cache-Control`, `Cache-Status`, `Hotshelf-Version` and, when stale, `Hotshelf-Stale`.
-    pub(crate) fn put(&self, headers: &mut HeaderMap, text: &mut BytesMut) {
-        put_decimal(text, self.age_seconds);
-        headers.insert(AGE, value(text));
-        put_version(text, self.version);
-        headers.insert(HOTSHELF_VERSION, value(text));
-        self.put_cache_status(text);
-        headers.insert(CACHE_STATUS, value(text));
+    pub(crate) fn put(&self, sink: &mut impl HeaderSink) {
+        sink.put_written(&AGE, |text| put_decimal(text, self.age_seconds));
+        sink.put_written(&HOTSHELF_VERSION, |text| put_version(text, self.version));
+        sink.put_written(&CACHE_STATUS, |text| self.put_cache_status(text));
         let Some(seconds) = self.stale_seconds() else {
-            headers.insert(CACHE_CONTROL, NO_CACHE);
+            sink.put(&CACHE_CONTROL, "no-cache");
             return;
         };
-        put_decimal(text, seconds);
-        headers.insert(HOTSHELF_STALE, value(text));
-        headers.insert(CACHE_CONTROL, NO_STORE);
+        sink.put_written(&HOTSHELF_STALE, |text| put_decimal(text, seconds));
+        sink.put(&CACHE_CONTROL, "no-store");
     }
 
     /// RFC 9211: a hit with the time it stays fresh (negative when stale), or a miss that went to the origin.
@@ -108,7 +143,7 @@ impl Tag {
     }
 
     /// Writes the tag of one encoding, quotes included: `"3-18447-1a2b3c4d-5e6f7a8b-zstd"`.
-    fn put(self, text: &mut BytesMut, encoding: Encoding) {
+    pub(crate) fn put(self, text: &mut BytesMut, encoding: Encoding) {
         text.put_u8(b'"');
         self.put_bare(text);
         if encoding != Encoding::Identity {
@@ -116,6 +151,13 @@ impl Tag {
             text.put_slice(encoding.as_str().as_bytes());
         }
         text.put_u8(b'"');
+    }
+
+    /// The tag of one encoding.
+    pub(crate) fn text(self, encoding: Encoding) -> BytesMut {
+        let mut text = BytesMut::with_capacity(TAG_BYTES);
+        self.put(&mut text, encoding);
+        text
     }
 
     /// Writes the tag of the document as it is, without quotes, as it stands in a batch.
@@ -128,35 +170,11 @@ impl Tag {
     }
 }
 
-/// The headers of a document in one encoding, ready to be sent with it or with a 304.
-pub(crate) fn put_document_headers(headers: &mut HeaderMap, answer: &Answer, encoding: Encoding) {
-    let mut text = BytesMut::with_capacity(VALUES_BYTES);
-    Tag::of(answer).put(&mut text, encoding);
-    headers.insert(ETAG, value(&mut text));
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    Facts::of(answer).put(headers, &mut text);
-}
-
-/// The headers of an absent product: what is known of it, without a document's.
-pub(crate) fn put_absent_headers(headers: &mut HeaderMap, answer: &Answer) {
-    Facts::of(answer).put(headers, &mut BytesMut::with_capacity(VALUES_BYTES));
-}
-
 /// The value of `Content-Encoding`; identity has none.
-pub(crate) fn put_content_encoding(headers: &mut HeaderMap, encoding: Encoding) {
-    let value = match encoding {
-        Encoding::Identity => return,
-        Encoding::Zstd => HeaderValue::from_static("zstd"),
-        Encoding::Gzip => HeaderValue::from_static("gzip"),
-    };
-    headers.insert(CONTENT_ENCODING, value);
-}
-
-/// Takes what was written as a header's value; what follows is written behind it in the same allocation.
-fn value(text: &mut BytesMut) -> HeaderValue {
-    let bytes: Bytes = text.split().freeze();
-    debug_assert!(bytes.iter().all(u8::is_ascii), "header values are ASCII");
-    HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static(""))
+pub(crate) fn put_content_encoding(sink: &mut impl HeaderSink, encoding: Encoding) {
+    if encoding != Encoding::Identity {
+        sink.put(&CONTENT_ENCODING, encoding.as_str());
+    }
 }
 
 pub(crate) fn put_version(text: &mut BytesMut, version: Version) {
@@ -187,19 +205,9 @@ fn put_hex(text: &mut BytesMut, number: u32) {
     }));
 }
 
-/// Whether `If-None-Match` names the tag that stands in `headers` under `ETag`, compared weakly (RFC 9110 section 13.1.2).
-pub(crate) fn none_match_fails(request: &HeaderMap, answer: &HeaderMap) -> bool {
-    let Some(tag) = answer.get(ETAG) else {
-        return false;
-    };
-    request
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|list| names_tag(list.as_bytes(), tag.as_bytes()))
-}
-
-/// Whether a list of entity tags holds `tag` (with its quotes). Reading stops at the first malformed member.
-fn names_tag(mut list: &[u8], tag: &[u8]) -> bool {
+/// Whether a list of entity tags holds `tag` (with its quotes), compared weakly (RFC 9110 section 13.1.2). Reading stops at the first
+/// malformed member.
+pub(crate) fn names_tag(mut list: &[u8], tag: &[u8]) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
     }
@@ -222,22 +230,9 @@ fn names_tag(mut list: &[u8], tag: &[u8]) -> bool {
     }
 }
 
-/// The encoding that a client would like best of those that documents are kept in (RFC 9110 section 12.5.3).
-///
-/// Identity is always possible: small documents have no other form, and a client that forbids it is served all the same,
-/// because an error helps nobody.
-pub(crate) fn preferred_encoding(request: &HeaderMap) -> Encoding {
-    let mut wishes = Wishes::default();
-    for list in request.get_all(ACCEPT_ENCODING) {
-        let Ok(list) = list.to_str() else { continue };
-        list.split(',').for_each(|member| wishes.note(member));
-    }
-    wishes.best()
-}
-
-/// The weights that a client gave, in thousandths.
-#[derive(Debug, Default)]
-struct Wishes {
+/// The weights that a client gave to encodings, in thousandths (RFC 9110 section 12.5.3).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes {
     zstd: Option<u16>,
     gzip: Option<u16>,
     identity: Option<u16>,
@@ -245,6 +240,12 @@ struct Wishes {
 }
 
 impl Wishes {
+    /// Notes the value of one `Accept-Encoding`.
+    pub(crate) fn note_list(&mut self, list: &[u8]) {
+        let list = std::str::from_utf8(list).unwrap_or_default();
+        list.split(',').for_each(|member| self.note(member));
+    }
+
     fn note(&mut self, member: &str) {
         let (name, weight) = match member.split_once(';') {
             None => (member.trim_ascii(), Some(1000)),
@@ -264,7 +265,11 @@ impl Wishes {
         *wish = weight.or(*wish);
     }
 
-    fn best(&self) -> Encoding {
+    /// The encoding that the client would like best of those that documents are kept in.
+    ///
+    /// Identity is always possible: small documents have no other form, and a client that forbids it is served all the same,
+    /// because an error helps nobody.
+    pub(crate) fn best(&self) -> Encoding {
         let zstd = self.zstd.or(self.any).unwrap_or(0);
         let gzip = self.gzip.or(self.any).unwrap_or(0);
         let (best, encoding) = if zstd >= gzip {

@@ -1,7 +1,7 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
 //! Reading order: [`front`] (what every request meets first), `read`, `batch`, `health`, `problem`, `headers`, `target`, then
-//! [`mod@serve`] and `watch` for connections.
+//! [`mod@serve`], [`workers`] and `watch` for connections.
 
 pub mod body;
 pub mod front;
@@ -13,11 +13,14 @@ pub mod routes;
 pub mod serve;
 pub mod settings;
 pub mod state;
+pub mod workers;
 
 mod batch;
 mod counters;
 mod headers;
 mod health;
+mod lane;
+mod prefixed;
 mod read;
 mod target;
 mod watch;
@@ -34,3 +37,4 @@ pub use routes::{admin_router, public_router};
 pub use serve::{Drained, serve};
 pub use settings::HttpSettings;
 pub use state::ApiState;
+pub use workers::Workers;

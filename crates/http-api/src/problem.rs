@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
 /// The media type of every problem.
-pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// Seconds after which a client may try again what was shed; fills under way end within about this.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// Characters of a text that a client sent, or of a failure's context, that a problem repeats.
@@ -201,7 +201,7 @@ impl Problem {
     }
 
     fn put_headers(&self, headers: &mut HeaderMap, request_id: &RequestId) {
-        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_REQUEST_ID, request_id.header());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {

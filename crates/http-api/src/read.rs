@@ -4,36 +4,100 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use hotshelf_engine::Answer;
 use hotshelf_model::{Encoding, FieldProblem, Kind, VersionToken};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, VARY,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use smallvec::SmallVec;
 
 use crate::headers::{
-    HOTSHELF_MIN_VERSION, none_match_fails, preferred_encoding, put_absent_headers,
-    put_content_encoding, put_document_headers,
+    Facts, HOTSHELF_MIN_VERSION, HeaderSink, MapSink, Tag, Wishes, names_tag, put_content_encoding,
 };
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, log_failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::state::ApiState;
 use crate::target;
 
-/// Headers of a document's answer, those that hyper adds included, so that the map is allocated once.
-const HEADERS_ROOM: usize = 16;
+/// A larger document is not compressed on the thread that serves its connection, because others wait there.
+const ENCODE_AT_ONCE_BYTES_MAX: usize = 32 << 10;
 
 /// What of a request decides about the form of the answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Asked<'a> {
-    method: &'a Method,
-    headers: &'a HeaderMap,
+    pub(crate) is_head: bool,
+    wishes: Wishes,
+    tags: SmallVec<[&'a [u8]; 1]>,
+    min_version: Option<&'a [u8]>,
+    request_id: Option<&'a [u8]>,
 }
 
 impl<'a> Asked<'a> {
-    fn of(method: &'a Method, headers: &'a HeaderMap) -> Self {
-        Asked { method, headers }
+    fn of(method: &Method, headers: &'a HeaderMap) -> Self {
+        let mut asked = Asked::nothing(method == Method::HEAD);
+        for (name, value) in headers {
+            asked.note(name.as_str(), value.as_bytes());
+        }
+        asked
     }
+
+    /// Of a request whose headers were not looked at yet.
+    pub(crate) fn nothing(is_head: bool) -> Self {
+        Asked {
+            is_head,
+            ..Asked::default()
+        }
+    }
+
+    /// Notes a header if it is one that decides; of those that are no lists the first counts.
+    pub(crate) fn note(&mut self, name: &str, value: &'a [u8]) {
+        let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str());
+        if is(&ACCEPT_ENCODING) {
+            self.wishes.note_list(value);
+        } else if is(&IF_NONE_MATCH) {
+            self.tags.push(value);
+        } else if is(&HOTSHELF_MIN_VERSION) {
+            self.min_version.get_or_insert(value);
+        } else if is(&X_REQUEST_ID) {
+            self.request_id.get_or_insert(value);
+        }
+    }
+
+    /// The encoding that the client would like best.
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.wishes.best()
+    }
+
+    /// The version that the client wants at least.
+    fn min_version(&self) -> Result<Option<VersionToken>, FieldProblem> {
+        let Some(value) = self.min_version else {
+            return Ok(None);
+        };
+        let token = std::str::from_utf8(value).unwrap_or_default();
+        let token = token.parse::<VersionToken>();
+        token
+            .map(Some)
+            .map_err(|error| FieldProblem::new("Hotshelf-Min-Version", error.to_string()))
+    }
+
+    /// The id that the client sent, when it is sane.
+    fn request_id(&self) -> Option<&'a [u8]> {
+        self.request_id.filter(|id| RequestId::is_sane(id))
+    }
+
+    fn holds(&self, tag: &[u8]) -> bool {
+        self.tags.iter().any(|list| names_tag(list, tag))
+    }
+}
+
+/// An answer that is made but for the lines that every answer has. Of one to HEAD the body is not sent.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
 }
 
 /// Answers from L1 when the request is a good one and L1 may serve it now; `None` leaves everything else to the route.
@@ -46,15 +110,28 @@ pub(crate) fn answer_at_once<B>(
     }
     let uri = request.uri();
     target::document_path(uri.path())?;
-    let key = target::document_key(&state.cache, uri.path(), uri.query()).ok()?;
-    let answer = state.cache.try_get(&key)?;
     let asked = Asked::of(request.method(), request.headers());
-    let min_version = min_version(asked.headers).ok()?;
+    let answer = find_at_once(state, (uri.path(), uri.query()), &asked, &mut String::new())?;
+    Some(respond(&answer, &asked))
+}
+
+/// What L1 may serve now to a good request. The key's text is made in `text`.
+pub(crate) fn find_at_once(
+    state: &ApiState,
+    (path, query): (&str, Option<&str>),
+    asked: &Asked<'_>,
+    text: &mut String,
+) -> Option<Answer> {
+    let min_version = asked.min_version().ok()?;
+    let key = target::sought_key(&state.cache, path, query, text)?;
+    let answer = state.cache.try_get(key)?;
     // An older version may still be good enough (a token of an older timeline); the engine knows that.
-    if min_version.is_some_and(|token| answer.version() < token.version()) {
-        return None;
-    }
-    Some(render(&answer, asked))
+    let is_too_old = min_version.is_some_and(|token| answer.version() < token.version());
+    (!is_too_old && !is_long_to_encode(&answer, asked)).then_some(answer)
+}
+
+fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {
+    answer.document().len() > ENCODE_AT_ONCE_BYTES_MAX && !answer.is_encoded(asked.encoding())
 }
 
 /// One document.
@@ -94,88 +171,97 @@ pub(crate) fn answer_at_once<B>(
 )]
 pub(crate) async fn read(State(state): State<Arc<ApiState>>, request: Request) -> Response {
     let (request, _body) = request.into_parts();
-    let answer = match find(&state, &request).await {
-        Ok(answer) => render(&answer, Asked::of(&request.method, &request.headers)),
+    let asked = Asked::of(&request.method, &request.headers);
+    let answer = match find(&state, &request, &asked).await {
+        Ok(answer) => respond(&answer, &asked),
         Err(problem) => problem.answer(&RequestId::of(&request.headers)),
     };
     answer.map(Into::into)
 }
 
-async fn find(state: &ApiState, request: &Parts) -> Result<Answer, Problem> {
+async fn find(state: &ApiState, request: &Parts, asked: &Asked<'_>) -> Result<Answer, Problem> {
     let key = target::document_key(&state.cache, request.uri.path(), request.uri.query())?;
-    let min_version =
-        min_version(&request.headers).map_err(|problem| Problem::invalid(vec![problem]))?;
-    state
+    let min_version = asked
+        .min_version()
+        .map_err(|problem| Problem::invalid(vec![problem]))?;
+    let found = state
         .cache
         .get(&key, state.read_options(min_version))
         .await
         .map_err(|error| {
             log_failure(&error, &RequestId::of(&request.headers));
             Problem::of_read(&error)
-        })
+        })?;
+    if is_long_to_encode(&found, asked) {
+        let (answer, encoding) = (found.clone(), asked.encoding());
+        // Should it fail there, it is done here.
+        tokio::task::spawn_blocking(move || drop(answer.encoded(encoding)))
+            .await
+            .ok();
+    }
+    Ok(found)
 }
 
-/// The version that the client wants at least.
-pub(crate) fn min_version(headers: &HeaderMap) -> Result<Option<VersionToken>, FieldProblem> {
-    let Some(value) = headers.get(HOTSHELF_MIN_VERSION) else {
-        return Ok(None);
-    };
-    let token = value.to_str().unwrap_or_default().parse::<VersionToken>();
-    token
-        .map(Some)
-        .map_err(|error| FieldProblem::new("Hotshelf-Min-Version", error.to_string()))
-}
-
-fn render(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
+/// Puts the headers and gives the rest. The request's id comes back when the client sent one, and always with a problem.
+pub(crate) fn render(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
     match answer.kind() {
-        Kind::Present => render_document(answer, asked),
-        Kind::Absent => render_absent(answer, asked),
+        Kind::Present => render_document(answer, asked, sink),
+        Kind::Absent => render_absent(answer, asked, sink),
     }
 }
 
-fn render_document(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
-    let preferred = preferred_encoding(asked.headers);
+fn render_document(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
+    let preferred = asked.encoding();
     let (encoding, body) = match answer.encoded(preferred) {
         Some(body) => (preferred, body),
         None => (Encoding::Identity, answer.document().clone()),
     };
-    let mut headers = HeaderMap::with_capacity(HEADERS_ROOM);
-    put_document_headers(&mut headers, answer, encoding);
-    if none_match_fails(asked.headers, &headers) {
-        return response(StatusCode::NOT_MODIFIED, headers, Bytes::new());
+    let tag = Tag::of(answer);
+    sink.put_written(&ETAG, |text| tag.put(text, encoding));
+    sink.put(&VARY, "Accept-Encoding");
+    Facts::of(answer).put(sink);
+    if let Some(id) = asked.request_id() {
+        sink.put_written(&X_REQUEST_ID, |text| text.put_slice(id));
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put_content_encoding(&mut headers, encoding);
-    respond(StatusCode::OK, headers, body, asked)
+    if !asked.tags.is_empty() && asked.holds(&tag.text(encoding)) {
+        return Rendered {
+            status: StatusCode::NOT_MODIFIED,
+            body: Bytes::new(),
+        };
+    }
+    sink.put(&CONTENT_TYPE, "application/json");
+    put_content_encoding(sink, encoding);
+    Rendered {
+        status: StatusCode::OK,
+        body,
+    }
 }
 
-fn render_absent(answer: &Answer, asked: Asked<'_>) -> http::Response<Bytes> {
-    let mut headers = HeaderMap::with_capacity(HEADERS_ROOM);
-    put_absent_headers(&mut headers, answer);
-    headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-    let request_id = RequestId::of(asked.headers);
-    let body = Problem::absent().body(&request_id);
-    headers.insert(X_REQUEST_ID, request_id.header());
-    respond(StatusCode::NOT_FOUND, headers, body, asked)
+fn render_absent(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
+    Facts::of(answer).put(sink);
+    sink.put(&CONTENT_TYPE, PROBLEM_JSON);
+    let sent = asked.request_id().and_then(RequestId::of_sane);
+    let request_id = sent.unwrap_or_else(RequestId::generate);
+    sink.put_written(&X_REQUEST_ID, |text| {
+        text.put_slice(request_id.as_str().as_bytes());
+    });
+    Rendered {
+        status: StatusCode::NOT_FOUND,
+        body: Problem::absent().body(&request_id),
+    }
 }
 
 /// An answer to HEAD has the length that GET would have, and no bytes.
-fn respond(
-    status: StatusCode,
-    mut headers: HeaderMap,
-    body: Bytes,
-    asked: Asked<'_>,
-) -> http::Response<Bytes> {
-    if asked.method != Method::HEAD {
-        return response(status, headers, body);
+fn respond(answer: &Answer, asked: &Asked<'_>) -> http::Response<Bytes> {
+    let mut sink = MapSink::new();
+    let mut rendered = render(answer, asked, &mut sink);
+    if asked.is_head && rendered.status != StatusCode::NOT_MODIFIED {
+        let length = HeaderValue::from(rendered.body.len());
+        sink.headers.insert(CONTENT_LENGTH, length);
+        rendered.body = Bytes::new();
     }
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    response(status, headers, Bytes::new())
-}
-
-fn response(status: StatusCode, headers: HeaderMap, body: Bytes) -> http::Response<Bytes> {
-    let mut response = http::Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
+    let mut response = http::Response::new(rendered.body);
+    *response.status_mut() = rendered.status;
+    *response.headers_mut() = sink.headers;
     response
 }

@@ -21,9 +21,18 @@ impl RequestId {
     /// The id that the client sent, when it is sane.
     pub(crate) fn sent(headers: &HeaderMap) -> Option<Self> {
         let value = headers.get(X_REQUEST_ID)?;
-        let sane = (1..=BYTES_MAX).contains(&value.len())
-            && value.as_bytes().iter().all(u8::is_ascii_graphic);
-        sane.then(|| RequestId(value.clone()))
+        Self::is_sane(value.as_bytes()).then(|| RequestId(value.clone()))
+    }
+
+    /// Whether a client's id is kept.
+    pub(crate) fn is_sane(id: &[u8]) -> bool {
+        (1..=BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
+    }
+
+    /// A sane id; `None` of any other.
+    pub(crate) fn of_sane(id: &[u8]) -> Option<Self> {
+        let value = Self::is_sane(id).then(|| HeaderValue::from_bytes(id));
+        value?.ok().map(RequestId)
     }
 
     /// An id that no other request has.

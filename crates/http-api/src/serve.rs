@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -16,15 +17,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::AnswerBody;
 use crate::counters::Slow;
-use crate::front::{Answering, Front};
+use crate::front::{Front, Watched};
+use crate::lane::Lane;
 use crate::listener::{Listener, Stream};
+use crate::prefixed::Prefixed;
 use crate::settings::HttpSettings;
-use crate::watch::{OpenRequest, Order, Ticks, Watch, WatchedIo};
+use crate::watch::{Order, Ticks, Watch, WatchedIo};
+use crate::workers::Workers;
 
 /// How long to wait after a failed accept: the usual cause is too many open files, and those need time to be closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,14 +45,15 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// Serves until `shutdown`, then takes no more connections, lets requests under way end within the drain timeout, and returns.
+/// Serves on `workers` until `shutdown`, then takes no more connections, lets requests under way end within the drain timeout, and
+/// returns.
 pub async fn serve(
     listener: Listener,
     front: Front,
-    settings: HttpSettings,
+    workers: Arc<Workers>,
     shutdown: CancellationToken,
 ) -> Drained {
-    let server = Arc::new(Server::new(front, settings));
+    let server = Arc::new(Server::new(front, workers));
     let watching = tokio::spawn(Arc::clone(&server).watch());
     server.accept_until(&listener, &shutdown).await;
     // Closes the socket: from here on clients are refused by the kernel and try another node.
@@ -65,15 +71,18 @@ struct Server {
     ticks: Arc<Ticks>,
     connections: Mutex<HashMap<u64, Arc<Watch>>>,
     tasks: TaskTracker,
+    workers: Arc<Workers>,
 }
 
 impl Server {
-    fn new(front: Front, settings: HttpSettings) -> Self {
+    fn new(front: Front, workers: Arc<Workers>) -> Self {
+        let settings = *front.settings();
         Server {
             front,
+            workers,
             settings,
             protocol: protocol(&settings),
-            ticks: Arc::new(Ticks::new()),
+            ticks: Arc::new(Ticks::new(unix_seconds())),
             connections: Mutex::new(HashMap::new()),
             tasks: TaskTracker::new(),
         }
@@ -117,10 +126,26 @@ impl Server {
             server: Arc::clone(self),
             number,
         };
-        match stream {
-            Stream::Tcp(stream) => drop(self.tasks.spawn(run(listed, stream, watch))),
-            Stream::Unix(stream) => drop(self.tasks.spawn(run(listed, stream, watch))),
+        if let Err(error) = self.hand_over(listed, stream, watch) {
+            tracing::warn!("handing a connection to a worker failed: {error}");
         }
+    }
+
+    /// Gives a connection to the next worker, whose own loop it waits in from now on.
+    fn hand_over(&self, listed: Listed, stream: Stream, watch: Arc<Watch>) -> io::Result<()> {
+        let worker = self.workers.next();
+        let _entered = worker.enter();
+        match stream {
+            Stream::Tcp(stream) => {
+                let stream = TcpStream::from_std(stream.into_std()?)?;
+                self.tasks.spawn_on(run(listed, stream, watch), worker);
+            }
+            Stream::Unix(stream) => {
+                let stream = UnixStream::from_std(stream.into_std()?)?;
+                self.tasks.spawn_on(run(listed, stream, watch), worker);
+            }
+        }
+        Ok(())
     }
 
     /// Looks at every connection some times within the shortest bound, and a second apart at most.
@@ -143,7 +168,7 @@ impl Server {
         loop {
             ticks.tick().await;
             self.ticks
-                .advance_to(self.front.clock().now().since(started));
+                .advance_to(self.front.clock().now().since(started), unix_seconds());
             self.connections
                 .lock()
                 .values()
@@ -191,6 +216,15 @@ impl Server {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only for the header `Date`, which is the wall clock's and decides nothing"
+)]
+fn unix_seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
 /// Whether an accept failed because its client went away in the queue; the next accept may succeed at once.
 fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -234,31 +268,52 @@ impl Drop for Listed {
     }
 }
 
+/// Serves one connection until it ends or is told to close.
 async fn run<I>(listed: Listed, stream: I, watch: Arc<Watch>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = Connection {
-        front: listed.server.front.clone(),
-        watch: Arc::clone(&watch),
-    };
-    let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&watch)));
-    let mut connection = pin!(listed.server.protocol.serve_connection(io, service));
+    let mut conversation = pin!(converse(&listed.server, stream, &watch));
     let mut is_registered = false;
-    let mut is_draining = false;
     poll_fn(|ctx| {
         if !is_registered {
             // This task is only ever woken through one waker, so once is enough.
             watch.register(ctx);
             is_registered = true;
         }
-        match watch.order() {
-            Order::Close => return Poll::Ready(()),
-            Order::Drain if !is_draining => {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            Order::Drain | Order::Serve => {}
+        if watch.order() == Order::Close {
+            return Poll::Ready(());
+        }
+        conversation.as_mut().poll(ctx)
+    })
+    .await;
+}
+
+async fn converse<I>(server: &Server, stream: I, watch: &Arc<Watch>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = WatchedIo::new(stream, Arc::clone(watch));
+    let front = server.front.clone();
+    let io = if front.has_documents() {
+        let lane = Lane::new(io, Arc::clone(watch), front.clone());
+        match lane.run().await {
+            Some(io) => io,
+            None => return,
+        }
+    } else {
+        Prefixed::new(Bytes::new(), io)
+    };
+    let service = Connection {
+        front,
+        watch: Arc::clone(watch),
+    };
+    let mut connection = pin!(server.protocol.serve_connection(TokioIo::new(io), service));
+    let mut is_draining = false;
+    poll_fn(|ctx| {
+        if !is_draining && watch.order() == Order::Drain {
+            is_draining = true;
+            connection.as_mut().graceful_shutdown();
         }
         // How a connection ends is its client's affair: resets and broken requests are no news.
         connection.as_mut().poll(ctx).map(|_ended| ())
@@ -275,30 +330,10 @@ struct Connection {
 impl Service<Request<Incoming>> for Connection {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Counted;
+    type Future = Watched;
 
-    fn call(&self, request: Request<Incoming>) -> Counted {
-        let measured = self.watch.begun();
-        let answering = self.front.answer(request, measured);
-        let open = matches!(answering, Answering::Routed(_)).then(|| self.watch.open());
-        Counted {
-            answering,
-            _open: open,
-        }
-    }
-}
-
-/// A request that counts as open while a route works on it.
-struct Counted {
-    answering: Answering,
-    _open: Option<OpenRequest>,
-}
-
-impl Future for Counted {
-    type Output = Result<Response<AnswerBody>, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answering).poll(ctx)
+    fn call(&self, request: Request<Incoming>) -> Watched {
+        self.front.answer_watched(request, &self.watch)
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hotshelf_engine::Cache;
-use hotshelf_model::{FieldProblem, Id, Key, Namespace, Variant};
+use hotshelf_model::{FieldProblem, Id, Key, KeyRef, Namespace, Variant};
 use percent_encoding::percent_decode_str;
 
 use crate::problem::Problem;
@@ -36,6 +36,20 @@ pub(crate) fn document_key(cache: &Cache, path: &str, query: Option<&str>) -> Re
     Ok(namespace.key(&id, &variant))
 }
 
+/// The key that a good path and query name, to look for; its text is made in `text`.
+pub(crate) fn sought_key<'a>(
+    cache: &Cache,
+    path: &str,
+    query: Option<&str>,
+    text: &'a mut String,
+) -> Option<KeyRef<'a>> {
+    let (name, id) = document_path(path)?;
+    let namespace = cache.namespace(name)?;
+    let id = decode(id).ok()?;
+    let variant = variant_of(namespace, query).ok()?;
+    KeyRef::new(&namespace.name, &id, &variant, text).ok()
+}
+
 /// The namespace of this name.
 pub(crate) fn namespace<'a>(cache: &'a Cache, name: &str) -> Result<&'a Arc<Namespace>, Problem> {
     cache.namespace(name).ok_or_else(|| {
@@ -54,10 +68,13 @@ pub(crate) fn document_id(encoded: &str) -> Result<Id, FieldProblem> {
     Id::new(&id)
 }
 
-fn variant_of(namespace: &Namespace, query: Option<&str>) -> Result<Variant, Problem> {
+fn variant_of<'n>(
+    namespace: &'n Namespace,
+    query: Option<&str>,
+) -> Result<Cow<'n, Variant>, Problem> {
     match query {
-        None | Some("") => Ok(namespace.variants.default_variant().clone()),
-        Some(query) => resolve_variant(namespace, &parameters(query)?),
+        None | Some("") => Ok(Cow::Borrowed(namespace.variants.default_variant())),
+        Some(query) => resolve_variant(namespace, &parameters(query)?).map(Cow::Owned),
     }
 }
 

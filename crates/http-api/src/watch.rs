@@ -22,22 +22,30 @@ const H2_PREFACE_START: &[u8] = b"PRI ";
 /// No moment; the listener's clock starts above it.
 const NEVER: u64 = 0;
 
-/// The listener's coarse clock, in milliseconds, moved by the task that watches.
+/// The listener's coarse clocks, moved by the task that watches.
 #[derive(Debug)]
-pub(crate) struct Ticks(AtomicU64);
+pub(crate) struct Ticks {
+    millis: AtomicU64,
+    /// The wall clock's seconds.
+    unix_seconds: AtomicU64,
+}
 
 impl Ticks {
-    pub(crate) fn new() -> Self {
-        Ticks(AtomicU64::new(1))
+    pub(crate) fn new(unix_seconds: u64) -> Self {
+        Ticks {
+            millis: AtomicU64::new(1),
+            unix_seconds: AtomicU64::new(unix_seconds),
+        }
     }
 
-    pub(crate) fn advance_to(&self, since_start: Duration) {
+    pub(crate) fn advance_to(&self, since_start: Duration, unix_seconds: u64) {
         let millis = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX - 1);
-        self.0.store(millis + 1, Ordering::Relaxed);
+        self.millis.store(millis + 1, Ordering::Relaxed);
+        self.unix_seconds.store(unix_seconds, Ordering::Relaxed);
     }
 
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.millis.load(Ordering::Relaxed)
     }
 }
 
@@ -89,15 +97,26 @@ impl Watch {
         })
     }
 
-    /// Notes that a request's head is complete. Every 64th request of a connection, the first included, is to be measured.
+    /// The wall clock's seconds, to within a tick.
+    pub(crate) fn unix_seconds(&self) -> u64 {
+        self.ticks.unix_seconds.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next request is to be measured: every 64th of a connection, the first included.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.requests.load(Ordering::Relaxed).is_multiple_of(64)
+    }
+
+    /// Notes that a request's head is complete; says whether the request is to be measured.
     pub(crate) fn begun(&self) -> bool {
+        let measured = self.is_measured();
         self.head_at.store(NEVER, Ordering::Relaxed);
         self.active_at.store(self.ticks.now(), Ordering::Relaxed);
         // Only the connection's own task counts, so a load and a store do.
         let count = self.requests.load(Ordering::Relaxed);
         self.requests
             .store(count.wrapping_add(1), Ordering::Relaxed);
-        count.is_multiple_of(64)
+        measured
     }
 
     /// Counts a request that is being answered until the guard is dropped.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use hotshelf_config::Config;
 use hotshelf_engine::Cache;
 use hotshelf_http_api::{
-    ApiState, Drained, Front, ListenAddress, Listener, admin_router, public_router, serve,
+    ApiState, Drained, Front, ListenAddress, Listener, Workers, admin_router, public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -69,7 +69,8 @@ impl Node {
         let state = ApiState::new(cache.clone(), process.recorder.clone(), clock, http);
         let shutdown = CancellationToken::new();
         let addresses = listeners.addresses();
-        let serving = listeners.serve(&state, &shutdown);
+        let workers = Workers::start(settings::workers(config)).context("starting workers")?;
+        let serving = listeners.serve(&state, &Arc::new(workers), &shutdown);
         let recorder = process.recorder.clone();
         let folding = tokio::spawn(async move {
             loop {
@@ -154,6 +155,7 @@ impl Listeners {
     fn serve(
         self,
         state: &Arc<ApiState>,
+        workers: &Arc<Workers>,
         shutdown: &CancellationToken,
     ) -> Vec<JoinHandle<Drained>> {
         let public = Front::public(Arc::clone(state), public_router(Arc::clone(state)));
@@ -162,7 +164,7 @@ impl Listeners {
             tokio::spawn(serve(
                 listener,
                 front.clone(),
-                state.settings,
+                Arc::clone(workers),
                 shutdown.clone(),
             ))
         };

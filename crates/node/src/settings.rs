@@ -1,5 +1,6 @@
 //! Configuration to settings: what an operator wrote, as each part of the node wants it.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use hotshelf_config::{BreakerConfig, Config, L2Config};
@@ -70,6 +71,12 @@ pub(crate) fn http(config: &Config) -> HttpSettings {
         drain_timeout: config.node().drain_timeout,
         ..defaults
     }
+}
+
+/// Threads that serve connections: as many as configured, or one for each processor that this process may use.
+pub(crate) fn workers(config: &Config) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    config.http().workers.unwrap_or_else(processors)
 }
 
 pub(crate) fn sql(config: &Config) -> SqlSettings {

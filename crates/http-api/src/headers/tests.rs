@@ -3,11 +3,11 @@
 use super::*;
 
 fn accepting(lists: &[&str]) -> Encoding {
-    let mut headers = HeaderMap::new();
-    for list in lists {
-        headers.append(ACCEPT_ENCODING, HeaderValue::from_str(list).unwrap());
-    }
-    preferred_encoding(&headers)
+    let mut wishes = Wishes::default();
+    lists
+        .iter()
+        .for_each(|list| wishes.note_list(list.as_bytes()));
+    wishes.best()
 }
 
 #[test]
@@ -44,13 +44,10 @@ fn the_heaviest_weight_wins_and_zstd_beats_gzip_when_equal() {
 
 #[test]
 fn a_header_that_is_not_text_is_passed_over() {
-    let mut headers = HeaderMap::new();
-    headers.append(
-        ACCEPT_ENCODING,
-        HeaderValue::from_bytes(b"zstd\xff").unwrap(),
-    );
-    headers.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    assert_eq!(preferred_encoding(&headers), Encoding::Gzip);
+    let mut wishes = Wishes::default();
+    wishes.note_list(b"zstd\xff");
+    wishes.note_list(b"gzip");
+    assert_eq!(wishes.best(), Encoding::Gzip);
 }
 
 #[test]
@@ -122,9 +119,9 @@ fn other_bytes_of_the_same_version_have_another_tag() {
 }
 
 fn headers_of(facts: Facts) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    facts.put(&mut headers, &mut BytesMut::new());
-    headers
+    let mut sink = MapSink::new();
+    facts.put(&mut sink);
+    sink.headers
 }
 
 fn facts(tier: TierName, freshness: Freshness) -> Facts {

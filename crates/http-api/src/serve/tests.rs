@@ -18,6 +18,8 @@ use crate::ListenAddress;
 use crate::testing::{LIMIT, Shop, recorder};
 use hotshelf_testkit::wait_until_async;
 
+mod lane;
+
 /// A shop behind a real socket.
 struct Running {
     shop: Shop,
@@ -39,7 +41,7 @@ impl Running {
         let task = tokio::spawn(serve(
             listener,
             shop.public.clone(),
-            settings,
+            Arc::new(Workers::start(2).unwrap()),
             shutdown.clone(),
         ));
         Running {
