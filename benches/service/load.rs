@@ -22,6 +22,7 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 /// What a run measured.
 #[derive(Debug)]
 pub(crate) struct Run {
+    pub(crate) requests: usize,
     pub(crate) wall_ns: f64,
     /// Nanoseconds from a request to the end of its answer.
     pub(crate) latencies: Histogram<u64>,
@@ -74,6 +75,7 @@ impl Load {
             session.send_due()?;
         }
         Ok(Run {
+            requests: reads.len(),
             wall_ns: session.stopwatch.nanos(),
             latencies: session.latencies,
         })

@@ -7,6 +7,7 @@ mod handler;
 mod load;
 mod servers;
 mod syscalls;
+mod wrk;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -19,6 +20,7 @@ use hotshelf_benches::{args::Args, shelf, table, zipf};
 
 use crate::load::{Load, Run};
 use crate::servers::Server;
+use crate::wrk::Wrk;
 
 /// As in the binary `hotshelf`: the bare handler must not lose by its allocator.
 #[global_allocator]
@@ -26,8 +28,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CONNECTIONS: usize = 32;
 const PACED_PER_SECOND: u32 = 20_000;
-const TARGET: f64 = 1.3;
+const WRK_SECONDS: u32 = 2;
+/// Places among the servers; nginx may be missing.
 const FLOOR: usize = 0;
+const NGINX: usize = 2;
+const TARGET_FLOOR: f64 = 1.3;
+const TARGET_NGINX: f64 = 0.8;
 
 fn path(number: usize) -> String {
     format!("/v1/products/{}", shelf::id(number))
@@ -53,13 +59,23 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let (count, reads) = args.size((10_000, 100_000), (100, 500));
     let program = servers::hotshelf_program(args)?;
     let folder = tempfile::tempdir()?;
-    catalogue::write(folder.path(), count)?;
     let probe = path(0);
-    let hotshelf = servers::hotshelf(&program, folder.path(), &probe)?;
     let load = Load::new((0..count).map(path), CONNECTIONS);
     let every: Vec<u32> = (0..).take(count).collect();
-    load.run(hotshelf.port, &every, Duration::ZERO)?;
-    let answer = hit(&hotshelf)?;
+    let mut ours = Vec::new();
+    for (name, workers) in [
+        ("hotshelf serve, 1 worker", Some(1)),
+        ("hotshelf serve, as it comes", None),
+    ] {
+        let own = folder.path().join(format!("node-{}", ours.len()));
+        std::fs::create_dir(&own)?;
+        catalogue::write(&own, count)?;
+        let hotshelf = servers::hotshelf(name, &program, &own, workers, &probe)?;
+        load.run(hotshelf.port, &every, Duration::ZERO)?;
+        hit(&hotshelf)?;
+        ours.push(hotshelf);
+    }
+    let answer = hit(&ours[0])?;
     let (whole, document) = (folder.path().join("answer"), folder.path().join("document"));
     std::fs::write(&whole, &answer)?;
     std::fs::write(&document, body(&answer))?;
@@ -80,36 +96,46 @@ fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     servers.extend(nginx);
-    servers.push(hotshelf);
+    let first_of_ours = servers.len();
+    servers.extend(ours);
     table::say(format!(
         "{count} documents of {} bytes, answers of {} bytes; {reads} requests a round, Zipf {}, {CONNECTIONS} keep-alive connections, the load on the same processors",
         body(&answer).len(),
         answer.len(),
         zipf::EXPONENT
     ));
+    let servers = Servers {
+        all: servers,
+        ours: first_of_ours,
+    };
     let reads = zipf::sequence(count, reads, 4);
     let paced = Duration::from_secs(1) / args.size(PACED_PER_SECOND, 1000);
-    for (part, what, plan) in [
-        (
-            "fast",
-            "as fast as answers come",
-            (&reads[..], Duration::ZERO),
-        ),
-        (
-            "paced",
-            "20,000 requests a second",
-            (&reads[..reads.len() / 2], paced),
-        ),
-    ] {
-        if args.wants(part) {
-            table::heading(&format!("server processor time for each request, {what}"));
-            measure(args, &servers, &load, plan)?;
-        }
+    servers.measure(args, "fast", "as fast as answers come", &|port| {
+        load.run(port, &reads, Duration::ZERO)
+    })?;
+    servers.measure(args, "paced", "20,000 requests a second", &|port| {
+        load.run(port, &reads[..reads.len() / 2], paced)
+    })?;
+    let paths = reads.iter().map(|&read| path(read as usize));
+    let seconds = args.size(WRK_SECONDS, 1);
+    match Wrk::prepare(folder.path(), paths, CONNECTIONS, seconds)? {
+        Some(wrk) => servers.measure(
+            args,
+            "wrk",
+            "one thread of wrk, slower than the servers",
+            &|port| wrk.run(port),
+        )?,
+        None => table::say("wrk is not installed: apt-get install wrk"),
     }
     if !args.wants("calls") {
         return Ok(());
     }
-    count_calls(&servers, &load, &reads[..reads.len() / 10], folder.path())
+    count_calls(
+        &servers.all,
+        &load,
+        &reads[..reads.len() / 10],
+        folder.path(),
+    )
 }
 
 /// One answer of the node, which has to come from L1.
@@ -128,52 +154,75 @@ fn body(answer: &[u8]) -> &[u8] {
     end.map_or(&[], |end| &answer[end + 4..])
 }
 
-/// Which keys, and how far apart.
-type Plan<'a> = (&'a [u32], Duration);
+/// Sends a server's port its load.
+type Generator<'a> = &'a dyn Fn(u16) -> anyhow::Result<Run>;
 
-fn measure(args: &Args, servers: &[Server], load: &Load, plan: Plan<'_>) -> anyhow::Result<()> {
-    let failure = RefCell::new(None);
-    let latencies: Vec<RefCell<Histogram<u64>>> = servers
-        .iter()
-        .map(|_| Histogram::new_with_max(load::LATENCY_MAX_NS, 3).map(RefCell::new))
-        .collect::<Result<_, _>>()?;
-    let contender = |at: usize| {
-        let (server, latencies, failure) = (&servers[at], &latencies[at], &failure);
-        Contender::new(server.name, move || match round(server, load, plan) {
-            Ok((sample, run)) => {
-                // Histograms of one precision add up.
-                latencies.borrow_mut().add(&run.latencies).ok();
-                sample
-            }
-            Err(error) => {
-                failure.borrow_mut().get_or_insert(error);
-                Sample::default()
-            }
-        })
-    };
-    let mut contenders: Vec<_> = (0..servers.len()).map(contender).collect();
-    let measured = compare(args.size(11, 1), &mut contenders);
-    drop(contenders);
-    if let Some(error) = failure.into_inner() {
-        return Err(error.context("the load met something else than answers"));
-    }
-    let ours = servers.len() - 1;
-    hit(&servers[ours])?;
-    show(servers, &measured, &latencies)?;
-    let ratio = measured[ours].ratio_to(&measured[FLOOR], |sample| sample.cpu_ns);
-    table::target("hotshelf / epoll loop, processor time", ratio, TARGET);
-    Ok(())
+/// The servers that are compared; the floor is the first, and what is ours begins somewhere behind.
+struct Servers {
+    all: Vec<Server>,
+    ours: usize,
 }
 
-fn round(
-    server: &Server,
-    load: &Load,
-    (reads, interval): Plan<'_>,
-) -> anyhow::Result<(Sample, Run)> {
+impl Servers {
+    fn measure(
+        &self,
+        args: &Args,
+        part: &str,
+        what: &str,
+        generator: Generator<'_>,
+    ) -> anyhow::Result<()> {
+        if !args.wants(part) {
+            return Ok(());
+        }
+        table::heading(&format!("server processor time for each request, {what}"));
+        let failure = RefCell::new(None);
+        let latencies: Vec<RefCell<Histogram<u64>>> = self
+            .all
+            .iter()
+            .map(|_| Histogram::new_with_max(load::LATENCY_MAX_NS, 3).map(RefCell::new))
+            .collect::<Result<_, _>>()?;
+        let contender = |at: usize| {
+            let (server, latencies, failure) = (&self.all[at], &latencies[at], &failure);
+            Contender::new(server.name, move || match round(server, generator) {
+                Ok((sample, run)) => {
+                    // Histograms of one precision add up.
+                    latencies.borrow_mut().add(&run.latencies).ok();
+                    sample
+                }
+                Err(error) => {
+                    failure.borrow_mut().get_or_insert(error);
+                    Sample::default()
+                }
+            })
+        };
+        let mut contenders: Vec<_> = (0..self.all.len()).map(contender).collect();
+        let measured = compare(args.size(11, 1), &mut contenders);
+        drop(contenders);
+        if let Some(error) = failure.into_inner() {
+            return Err(error.context("the load met something else than answers"));
+        }
+        show(&self.all, &measured, &latencies)?;
+        for (server, ours) in self.all.iter().zip(&measured).skip(self.ours) {
+            hit(server)?;
+            for (other, name, target) in [
+                (FLOOR, "epoll loop", TARGET_FLOOR),
+                (NGINX, "nginx", TARGET_NGINX),
+            ] {
+                if other < self.ours {
+                    let ratio = ours.ratio_to(&measured[other], |sample| sample.cpu_ns);
+                    table::target(&format!("{} / {name}", server.name), ratio, target);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn round(server: &Server, generator: Generator<'_>) -> anyhow::Result<(Sample, Run)> {
     let before = server.cpu_nanos()?;
-    let run = load.run(server.port, reads, interval)?;
+    let run = generator(server.port)?;
     let used = server.cpu_nanos()? - before;
-    Ok((Sample::over(reads.len(), run.wall_ns, used), run))
+    Ok((Sample::over(run.requests, run.wall_ns, used), run))
 }
 
 fn show(

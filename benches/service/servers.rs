@@ -115,8 +115,14 @@ pub(crate) fn hotshelf_program(args: &Args) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// `hotshelf serve` over the SQLite database in a folder.
-pub(crate) fn hotshelf(program: &Path, folder: &Path, probe: &str) -> anyhow::Result<Server> {
+/// `hotshelf serve` over the SQLite database in a folder, with as many threads for connections as it chooses or is told.
+pub(crate) fn hotshelf(
+    name: &'static str,
+    program: &Path,
+    folder: &Path,
+    workers: Option<usize>,
+    probe: &str,
+) -> anyhow::Result<Server> {
     let (port, admin) = (free_port(), free_port());
     let mut command = Command::new(program);
     command.arg("serve").env_clear();
@@ -128,8 +134,11 @@ pub(crate) fn hotshelf(program: &Path, folder: &Path, probe: &str) -> anyhow::Re
     ] {
         command.arg("--set").arg(format!("{key}={value}"));
     }
+    if let Some(workers) = workers {
+        command.arg("--set").arg(format!("http.workers={workers}"));
+    }
     command.stdout(Stdio::null());
-    Server::start("hotshelf serve", port, probe, &mut command)
+    Server::start(name, port, probe, &mut command)
 }
 
 /// nginx with documents in a shared dictionary of its Lua module; `None` when it is not installed.
