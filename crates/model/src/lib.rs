@@ -1,14 +1,16 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
-//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`seams`]. This crate does no I/O.
+//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`bus`], [`seams`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod breaker;
+pub mod bus;
 pub mod clock;
 pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod key;
+pub mod log;
 pub mod lookup;
 pub mod namespace;
 pub mod product;
@@ -17,10 +19,12 @@ pub mod variant;
 pub mod version;
 
 pub use breaker::{Breaker, BreakerSettings, Pass};
+pub use bus::{Bus, BusEvent, Channel, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
 pub use key::{Id, Key, NamespaceName, TierKey};
+pub use log::{Hint, LogRead, LogRow, Record};
 pub use lookup::{Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;

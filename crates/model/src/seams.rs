@@ -10,6 +10,7 @@ use crate::clock::DbTime;
 use crate::entry::{Entry, Parents};
 use crate::error::Error;
 use crate::key::{Id, NamespaceName, TierKey};
+use crate::log::LogRead;
 use crate::lookup::{Lookup, PutOutcome, TierName};
 use crate::variant::Variant;
 use crate::version::{Hist, Position, Timeline, Version};
@@ -196,17 +197,33 @@ pub trait Origin: Send + Sync + Debug {
 pub struct Poll {
     /// The log's head.
     pub head: Head,
+    /// The nonce of the log's last row.
+    pub head_nonce: u64,
+    /// The nonce of the row at the position that the poll was asked about; `None` when there is no such row.
+    pub known_nonce: Option<u64>,
+    /// The position of the oldest row that the log still holds.
+    pub oldest: Position,
     /// The greatest version that the database has given out.
     pub version_max: Version,
-    /// Whether every change committed before this poll was sent has its position at or below the head.
+    /// Whether every change committed before this poll was sent has its position at or below the head, on a primary whose own
+    /// timeline is the log's.
     pub settled: bool,
+    /// The first and the last of the positions that this very poll gave to changes, when there were any without.
+    pub sequenced: Option<(Position, Position)>,
 }
 
 /// The change log of the database.
 pub trait ChangeLog: Send + Sync + Debug {
-    /// Gives positions to changes that have none yet, then reads the head, from a primary.
+    /// Gives positions to changes that have none yet, then reads the head, from a primary. `known` is the position that the
+    /// caller has followed the log to.
     ///
     /// # Errors
     /// `OriginFailed` or `OriginTimeout` when the database cannot say.
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>>;
+    fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>>;
+
+    /// Reads at most `rows_max` rows after `position`, in order.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`].
+    fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>>;
 }
