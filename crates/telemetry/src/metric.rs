@@ -96,6 +96,14 @@ metrics_list! {
         "Records of the change log to which this node gave a position.";
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
+    BUS_MESSAGES = Counter "hotshelf_bus_messages_total" ["bus", "channel", "direction", "outcome"]
+        "Messages between nodes, by channel (log or hint): out are sent, dropped or too_large; in are delivered or dropped.";
+    BUS_CONNECTED = Gauge "hotshelf_bus_connected" ["bus"]
+        "Whether the bus has a connection: 0 or 1. Without one, nodes learn of changes from the database.";
+    BUS_CONNECTS = Counter "hotshelf_bus_connects_total" ["bus", "outcome"]
+        "Attempts to connect to the bus: ok or failed.";
+    BUS_STORES = Counter "hotshelf_bus_stores_total" ["bus", "outcome"]
+        "Rows of this node that the bus keeps for nodes that are away: stored or refused.";
     PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []
         "Time since this node last proved that it knows every change.";
     DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []
