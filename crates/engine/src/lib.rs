@@ -10,15 +10,20 @@ pub mod settings;
 
 mod budget;
 mod counters;
+mod db_clock;
 mod fetch;
 mod fill;
 mod flight;
 mod follow;
+mod follow_counters;
 mod l1;
+mod ledger;
 mod read;
 mod refresh;
 mod revalidate;
 mod slot;
+mod sync;
+mod variants;
 mod write_back;
 
 pub use answer::{Answer, Freshness};

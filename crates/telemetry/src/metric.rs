@@ -89,7 +89,21 @@ metrics_list! {
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
         "Age beyond freshness of answers that were labelled stale.";
     LOG_POSITION = Gauge "hotshelf_change_log_position" []
-        "The change log's head at the last poll.";
+        "The position up to which this node has applied the change log.";
+    LOG_REACH = Gauge "hotshelf_change_log_reach" []
+        "Positions between the low mark and the applied position: copies read within them need no check of their version.";
+    LOG_ROWS = Counter "hotshelf_change_log_rows_total" ["source"]
+        "Rows of the change log that this node applied, by where they came from first: log (the database) or bus.";
+    LOG_RECORDS = Counter "hotshelf_change_log_records_total" ["source"]
+        "Records of the rows that this node applied, by where they came from: log or bus.";
+    LOG_GAPS = Counter "hotshelf_change_log_gaps_total" []
+        "Rows read from the database because the bus had brought a later one and not them.";
+    FLOORS = Gauge "hotshelf_floors" []
+        "Keys whose least version is remembered from the change log.";
+    RESYNCS = Counter "hotshelf_resyncs_total" ["reason"]
+        "Times that every copy became suspect: start, timeline, pruned, other_history; lost_history counts restores that did not renew the history.";
+    HINTS = Counter "hotshelf_hints_total" ["outcome"]
+        "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); and expired, not confirmed in time.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
         "Polls of the change log: settled, unsettled or failed.";
     LOG_SEQUENCED = Counter "hotshelf_change_log_sequenced_total" []
@@ -106,6 +120,12 @@ metrics_list! {
         "Attempts to connect to the bus: ok or failed.";
     BUS_STORES = Counter "hotshelf_bus_stores_total" ["bus", "outcome"]
         "Rows of this node that the bus keeps for nodes that are away: stored or refused.";
+    BUS_HEARS = Gauge "hotshelf_bus_hears" []
+        "Whether the bus brought this node its own last test message: 0 or 1.";
+    BUS_SECONDS = Histogram "hotshelf_bus_round_trip_seconds" []
+        "Time from publishing a test message on the bus until it comes back.";
+    BUS_UNREADABLE = Counter "hotshelf_bus_unreadable_total" ["reason"]
+        "Messages of the bus that could not be read: undecodable or unknown_format.";
     PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []
         "Time since this node last proved that it knows every change.";
     DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []

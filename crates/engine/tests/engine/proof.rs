@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::poll;
 use hotshelf_engine::{Cache, ReadOptions};
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Kind, Poll, TierName, VersionToken,
+    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Hist, Kind, LogRead, Poll, Position, TierName,
+    VersionToken,
 };
 use hotshelf_testkit::FakeOrigin;
 use parking_lot::Mutex;
@@ -437,9 +438,17 @@ struct PanickingLog {
 }
 
 impl ChangeLog for PanickingLog {
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>> {
+    fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
         assert!(!std::mem::take(&mut *self.panics.lock()), "on purpose");
-        self.log.poll()
+        self.log.poll(known)
+    }
+
+    fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>> {
+        self.log.read(position, rows_max)
+    }
+
+    fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>> {
+        ChangeLog::renew_hist(&*self.log, known)
     }
 }
 
