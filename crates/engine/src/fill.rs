@@ -162,7 +162,10 @@ impl Fill {
             Some(_) | None => return Some(suspect),
         };
         let sight = self.ledger().sight(suspect.floor_key);
-        let Some((generation, as_of)) = self.proof_of(&sight, &slot.header(stamp), &checked) else {
+        let proof = self.proof_of(&sight, &slot.header(stamp), &checked);
+        // The check may speak of a history that has begun meanwhile.
+        let is_over = slot.is_tracked() && self.ledger().is_over(slot.generation());
+        let Some((generation, as_of)) = proof.filter(|_| !is_over) else {
             drop(sight);
             return Some(suspect);
         };
