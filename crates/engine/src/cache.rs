@@ -1,6 +1,7 @@
 //! The public face of the engine.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,12 @@ use hotshelf_model::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::answer::Answer;
 use crate::budget::Budget;
+use crate::changes::{Changes, Mark};
+use crate::checkpoint::CheckpointFile;
 use crate::counters::{Counters, gauge};
 use crate::fetch::Fetcher;
 use crate::flight::Flights;
@@ -90,12 +93,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn source(&self, key: &Key) -> Result<&Arc<Source>, Error> {
-        self.sources.get(key.namespace()).ok_or_else(|| {
+        self.source_of(key.namespace()).ok_or_else(|| {
             Error::new(
                 ErrorKind::UnknownNamespace,
                 format!("there is no namespace `{}`", key.namespace()),
             )
         })
+    }
+
+    pub(crate) fn source_of(&self, namespace: &str) -> Option<&Arc<Source>> {
+        self.sources.get(namespace)
     }
 
     fn publish_sizes(&self) {
@@ -150,6 +157,7 @@ impl Cache {
             clock: Arc::new(BootClock),
             log,
             bus: None,
+            checkpoint: None,
             l2: None,
             l3: None,
             leases: None,
@@ -231,6 +239,7 @@ impl Cache {
     /// A version that was not committed makes the node fetch the product each time, until the change log is followed anew.
     pub fn written(&self, namespace: &NamespaceName, id: &Id, version: Version) {
         self.engine.follower.written(namespace, id, version);
+        self.engine.remove_from_l2(namespace, id);
     }
 
     /// Waits until this node has applied every change up to `position`. Returns whether that was within `patience`.
@@ -239,6 +248,19 @@ impl Cache {
     /// Nothing is lost.
     pub async fn applied(&self, position: Position, patience: Duration) -> bool {
         self.engine.follower.wait_applied(position, patience).await
+    }
+
+    /// The changes that this node applies, after `since`; without it the first answer is a reset that names the present place.
+    pub fn changes(&self, since: Option<Mark>) -> Changes {
+        Changes::new(Arc::clone(&self.engine.follower.changes), since)
+    }
+
+    /// Writes the checkpoint now, if the cache has one: for a node that is about to stop.
+    ///
+    /// # Cancel safety
+    /// The file is replaced or stays as it was.
+    pub async fn write_checkpoint(&self) {
+        self.engine.follower.write_checkpoint().await;
     }
 
     /// Removes a key from L1 of this process only.
@@ -254,6 +276,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     log: Arc<dyn ChangeLog>,
     bus: Option<Arc<dyn Bus>>,
+    checkpoint: Option<PathBuf>,
     l2: Option<Arc<dyn Tier>>,
     l3: Option<Arc<dyn Tier>>,
     leases: Option<Arc<dyn Leases>>,
@@ -278,6 +301,16 @@ impl Builder {
     pub fn bus(self, bus: Arc<dyn Bus>) -> Self {
         Builder {
             bus: Some(bus),
+            ..self
+        }
+    }
+
+    /// The file in which the node remembers, every five seconds, what a restart needs so that the copies in L3 are still proved. It
+    /// belongs beside L3, to this node alone. Without one, every copy is checked by its version after a restart.
+    #[must_use]
+    pub fn checkpoint(self, path: impl Into<PathBuf>) -> Self {
+        Builder {
+            checkpoint: Some(path.into()),
             ..self
         }
     }
@@ -327,6 +360,9 @@ impl Builder {
     pub fn start(self) -> Cache {
         let (settings, clock) = (self.settings, self.clock);
         let runtime = Handle::current();
+        let checkpoint = self
+            .checkpoint
+            .map(|path| CheckpointFile::new(path, Arc::clone(&clock)));
         let l1 = Arc::new(L1::new(settings.l1_bytes_max, settings.absent_bytes_max));
         let flights = Flights::new(settings.flights_max);
         let budget = Budget::new(settings.budget, Arc::clone(&clock));
@@ -367,7 +403,7 @@ impl Builder {
             bus: self.bus,
             clock: Arc::clone(&clock),
             copies,
-            saved: None,
+            checkpoint: checkpoint.clone(),
         };
         let follower = Follower::new(following, &settings);
         let engine = Arc::new(Engine {
@@ -385,13 +421,15 @@ impl Builder {
             settings,
             runtime: runtime.clone(),
         });
-        let following = runtime.spawn(follower.run()).abort_handle();
-        let publishing = runtime
-            .spawn(publish(Arc::downgrade(&engine)))
-            .abort_handle();
+        let mut tasks = vec![
+            runtime.spawn(Arc::clone(&follower).run()),
+            runtime.spawn(publish(Arc::downgrade(&engine))),
+        ];
+        tasks.extend(checkpoint.map(|checkpoint| runtime.spawn(checkpoint.keep_writing(follower))));
+        let tasks = tasks.iter().map(JoinHandle::abort_handle).collect();
         Cache {
             engine,
-            _tasks: Arc::new(Tasks(vec![following, publishing])),
+            _tasks: Arc::new(Tasks(tasks)),
         }
     }
 }

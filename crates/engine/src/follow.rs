@@ -7,6 +7,7 @@
 //! A poll that was sent at some moment, and that found no change without a position, is a *claim*: once the cursor has reached the
 //! head that it saw, the node is proved to have known at that moment every change committed before it.
 
+mod learn;
 mod listen;
 
 use std::collections::VecDeque;
@@ -17,18 +18,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join;
-use hotshelf_coherence::{Checkpoint, Claim, Cursor, HitContext, Knowledge, Place, PollStep};
+use hotshelf_coherence::{Claim, Cursor, HitContext, Knowledge, Place, PollStep};
 use hotshelf_model::{
     Boot, Bus, ChangeLog, Clock, DbTime, Error, ErrorKind, Id, LogRead, LogRow, NamespaceName,
-    Poll, Position, Version,
+    Position, Version,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use crate::changes::RecentChanges;
+use crate::checkpoint::{CheckpointFile, Saved};
 use crate::counters::gauge;
 use crate::db_clock::DbClock;
 use crate::follow_counters::FollowCounters;
-use crate::ledger::{Copies, Ledger, SavedFloors};
+use crate::ledger::{Copies, Ledger};
 use crate::settings::EngineSettings;
 use crate::slot::Slot;
 
@@ -59,8 +62,9 @@ pub(crate) struct Follower {
     poll_timeout: Duration,
     staleness_bound: Duration,
     node: u32,
+    checkpoint: Option<Arc<CheckpointFile>>,
     /// What a former process remembered, until the first poll says whether it is of use.
-    saved: Mutex<Option<(Checkpoint, SavedFloors)>>,
+    saved: Mutex<Option<Saved>>,
     claims: Mutex<VecDeque<(Claim, Boot)>>,
     /// Rows that this node has given positions and not published yet.
     unpublished: Mutex<Option<(Position, Position)>>,
@@ -75,6 +79,7 @@ pub(crate) struct Follower {
     polls_begun: AtomicU64,
     polls_done: watch::Sender<u64>,
     applied: watch::Sender<Position>,
+    pub(crate) changes: Arc<RecentChanges>,
     nudge: Notify,
     counters: FollowCounters,
 }
@@ -86,7 +91,7 @@ pub(crate) struct Following {
     pub(crate) bus: Option<Arc<dyn Bus>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) copies: Copies,
-    pub(crate) saved: Option<(Checkpoint, SavedFloors)>,
+    pub(crate) checkpoint: Option<Arc<CheckpointFile>>,
 }
 
 impl Follower {
@@ -96,7 +101,7 @@ impl Follower {
             bus,
             clock,
             copies,
-            saved,
+            checkpoint,
         } = following;
         Arc::new(Follower {
             log,
@@ -108,7 +113,8 @@ impl Follower {
             poll_timeout: settings.poll_timeout,
             staleness_bound: settings.staleness_bound,
             node: settings.node,
-            saved: Mutex::new(saved),
+            checkpoint,
+            saved: Mutex::default(),
             claims: Mutex::default(),
             unpublished: Mutex::default(),
             ahead: AtomicU64::new(0),
@@ -120,6 +126,7 @@ impl Follower {
             polls_begun: AtomicU64::new(0),
             polls_done: watch::Sender::new(0),
             applied: watch::Sender::new(Position(0)),
+            changes: Arc::new(RecentChanges::new(settings.changes_max)),
             nudge: Notify::new(),
             counters: FollowCounters::new(),
         })
@@ -127,6 +134,9 @@ impl Follower {
 
     /// Follows until the task is aborted.
     pub(crate) async fn run(self: Arc<Self>) {
+        if let Some(checkpoint) = &self.checkpoint {
+            *self.saved.lock() = checkpoint.read().await;
+        }
         match &self.bus {
             Some(bus) => {
                 join(self.keep_polling(), self.listen(bus)).await;
@@ -199,128 +209,6 @@ impl Follower {
         tracing::debug!(?error, "asking the change log failed");
     }
 
-    fn learn(&self, asked: Cursor, poll: &Poll, sent: Boot) -> PollStep {
-        self.db_clock.sample(poll.head.now, sent, self.clock.now());
-        self.counters
-            .clock_bound
-            .set(self.db_clock.bound().as_secs_f64());
-        let is_lost = self.rows_are_lost.swap(false, Ordering::Relaxed);
-        let step = if self.ledger.knowledge().is_none() {
-            self.ledger.start(self.saved.lock().take(), poll)
-        } else {
-            self.ledger.learn(asked, poll, is_lost)
-        };
-        self.tell(step, poll);
-        if step == PollStep::OtherHistory {
-            self.version_max.store(0, Ordering::Relaxed);
-        }
-        self.version_max
-            .fetch_max(poll.version_max.0, Ordering::Relaxed);
-        if let Some((first, last)) = poll.sequenced {
-            let mut unpublished = self.unpublished.lock();
-            *unpublished = Some(unpublished.map_or((first, last), |(from, _)| (from, last)));
-        }
-        if let Some(knowledge) = self.ledger.knowledge() {
-            self.note_claim(&knowledge, asked, poll, step, sent);
-        }
-        step
-    }
-
-    /// Notes what a poll will prove, and proves what has been reached.
-    fn note_claim(
-        &self,
-        knowledge: &Knowledge,
-        asked: Cursor,
-        poll: &Poll,
-        step: PollStep,
-        sent: Boot,
-    ) {
-        let claim = if matches!(step, PollStep::Resync(_) | PollStep::OtherHistory) {
-            self.claims.lock().clear();
-            *self.unpublished.lock() = None;
-            // The cursor is this very poll's head, whose row is there with its nonce.
-            let known_nonce = Some(poll.head_nonce);
-            knowledge.claim(
-                knowledge.cursor,
-                &Poll {
-                    known_nonce,
-                    ..*poll
-                },
-            )
-        } else {
-            knowledge.claim(asked, poll)
-        };
-        match claim {
-            Some(claim) => {
-                let mut claims = self.claims.lock();
-                if claims.len() == CLAIMS_MAX {
-                    claims.pop_front();
-                }
-                claims.push_back((claim, sent));
-                self.counters.settled.increment(1);
-            }
-            None => self.counters.unsettled.increment(1),
-        }
-        self.moved(knowledge);
-    }
-
-    /// The cursor may have reached the head that a poll saw.
-    fn moved(&self, knowledge: &Knowledge) {
-        let mut claims = self.claims.lock();
-        while let Some((claim, sent)) = claims.front()
-            && claim.is_reached(knowledge)
-        {
-            self.ledger.prove(*sent);
-            self.proved_once.store(true, Ordering::Release);
-            claims.pop_front();
-        }
-        drop(claims);
-        self.applied.send_replace(knowledge.cursor.position);
-        self.counters
-            .position
-            .set(gauge(knowledge.cursor.position.0));
-    }
-
-    fn tell(&self, step: PollStep, poll: &Poll) {
-        let hist = poll.head.hist;
-        match step {
-            PollStep::Resync(reason) => {
-                self.counters.resynced(reason);
-                tracing::info!(
-                    reason = reason.as_str(),
-                    position = poll.head.position.0,
-                    "following the change log anew: copies are checked by version before they are served again"
-                );
-            }
-            PollStep::OtherHistory => {
-                self.counters.other_history.increment(1);
-                tracing::warn!(%hist, "the database has another history: every copy of the former one is dead");
-            }
-            PollStep::LostHistory => {
-                self.counters.lost_history.increment(1);
-                tracing::error!(%hist, position = poll.head.position.0,
-                    "the database has lost changes that this node has applied, and still calls itself by the same history: a backup was \
-                     restored without `hotshelf.renew_hist()`; renewing the history now");
-            }
-            PollStep::Ignored | PollStep::UpToDate | PollStep::Behind => {}
-        }
-    }
-
-    async fn renew_history(&self, poll: &Poll) {
-        match self
-            .guarded(async { self.log.renew_hist(poll.head.hist).await })
-            .await
-        {
-            Ok(()) => self.nudge(),
-            Err(error) => {
-                tracing::error!(
-                    ?error,
-                    "the history was not renewed; until it is, answers are labelled stale"
-                );
-            }
-        }
-    }
-
     /// Reads and applies rows up to `head`, and leaves the rest to the next poll when that is not to be had.
     async fn catch_up(&self, head: Position) {
         loop {
@@ -349,23 +237,25 @@ impl Follower {
     async fn take_rows(&self, rows: Vec<LogRow>) {
         for row in rows {
             if matches!(
-                self.take_row(&row, RowSource::Log),
+                self.take_row(row, RowSource::Log),
                 Place::Foreign | Place::NewTimeline
             ) {
                 return self.nudge();
             }
-            self.publish_own(&row);
             // One row has at most 512 records: a bulk change of a million rows holds nobody up.
             tokio::task::yield_now().await;
         }
     }
 
     /// Applies a row, and moves the cursor over it if it is the next. Never waits, so rows of the log and of the bus do not mix.
-    fn take_row(&self, row: &LogRow, source: RowSource) -> Place {
+    fn take_row(&self, row: LogRow, source: RowSource) -> Place {
         let Some(knowledge) = self.ledger.knowledge() else {
             return Place::Foreign;
         };
         let place = knowledge.place(row.hist, row.timeline, row.position);
+        if source == RowSource::Log {
+            self.publish_own(&row);
+        }
         if !matches!(place, Place::Next | Place::Ahead) {
             return place;
         }
@@ -386,6 +276,7 @@ impl Follower {
             nonce: row.nonce,
         };
         if let Some(knowledge) = self.ledger.advance(cursor) {
+            self.changes.push(row);
             self.moved(&knowledge);
         }
         place
@@ -412,6 +303,13 @@ impl Follower {
         self.version_max.fetch_max(version.0, Ordering::Relaxed);
         self.publish_hint(namespace, id, version);
         self.nudge();
+    }
+
+    /// Writes the checkpoint now, if there is one.
+    pub(crate) async fn write_checkpoint(self: &Arc<Self>) {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.write(self).await;
+        }
     }
 
     /// What a hit needs to know. Two loads and one reading of the clock, and one more load for documents that change by time.

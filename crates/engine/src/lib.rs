@@ -6,9 +6,11 @@
 
 pub mod answer;
 pub mod cache;
+pub mod changes;
 pub mod settings;
 
 mod budget;
+mod checkpoint;
 mod counters;
 mod db_clock;
 mod fetch;
@@ -28,4 +30,5 @@ mod write_back;
 
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use changes::{Change, Changes, Mark};
 pub use settings::{BudgetSettings, Class, EngineSettings};

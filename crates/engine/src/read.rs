@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hotshelf_coherence::{
-    FloorKey, Held, HitContext, Verdict, judge, over_age, proves_itself, stale_age,
-};
+use hotshelf_coherence::{FloorKey, Held, HitContext, Verdict, judge, over_age, proves_itself};
 use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, TierName, Variant, Version, VersionToken};
 
 use crate::answer::{Answer, Freshness};
@@ -65,7 +63,7 @@ impl Engine {
         } else {
             self.follower.proved_at(&landed.slot, context)
         };
-        let answer = answer(landed, held, proved_at, context);
+        let answer = Answer::new(landed, held, proved_at, context);
         if self.counters.l1_hit(answer.kind(), answer.freshness) {
             self.counters
                 .l1_seconds(self.clock.now().since(context.now));
@@ -125,7 +123,7 @@ impl Engine {
             && matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue)
             || proves_itself(&held, &context);
         let stale = landed.stale || !is_fresh;
-        answer(Landed { stale, ..landed }, &held, proved_at, &context)
+        Answer::new(Landed { stale, ..landed }, &held, proved_at, &context)
     }
 
     /// A read that L1 could not answer, or that wants a version.
@@ -478,27 +476,6 @@ impl Engine {
             tier: TierName::L1,
             stale,
         })
-    }
-}
-
-#[inline]
-fn answer(landed: Landed, held: &Held, proved_at: Boot, context: &HitContext) -> Answer {
-    let freshness = if landed.stale {
-        Freshness::Stale {
-            by: stale_age(held, proved_at, context),
-        }
-    } else {
-        let by_age = held.hard_at.since(context.now);
-        let by_time = held.valid_until.map(|until| until.since(context.db_now));
-        Freshness::Fresh {
-            ttl: by_time.map_or(by_age, |by_time| by_time.min(by_age)),
-        }
-    };
-    Answer {
-        slot: landed.slot,
-        tier: landed.tier,
-        freshness,
-        age: context.now.since(proved_at),
     }
 }
 

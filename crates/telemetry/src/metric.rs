@@ -102,6 +102,10 @@ metrics_list! {
         "Keys whose least version is remembered from the change log.";
     RESYNCS = Counter "hotshelf_resyncs_total" ["reason"]
         "Times that every copy became suspect: start, timeline, pruned, other_history; lost_history counts restores that did not renew the history.";
+    CHECKPOINTS = Counter "hotshelf_checkpoints_total" ["outcome"]
+        "Checkpoints of what a restart has to remember: written or failed.";
+    CHECKPOINT_BYTES = Gauge "hotshelf_checkpoint_bytes" []
+        "Size of the last checkpoint.";
     HINTS = Counter "hotshelf_hints_total" ["outcome"]
         "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); and expired, not confirmed in time.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]

@@ -56,7 +56,7 @@ impl Follower {
     fn take_message(&self, payload: &[u8], test: &mut SelfTest) {
         match decode(payload) {
             Ok(Message::Row(row)) => {
-                let place = self.take_row(&row, RowSource::Bus);
+                let place = self.take_row(row, RowSource::Bus);
                 if matches!(place, Place::Ahead | Place::NewTimeline) {
                     self.nudge();
                 }
