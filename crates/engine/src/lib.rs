@@ -1,11 +1,12 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`, `follow`.
+//! `revalidate`, `refresh`, `follow`, [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod cache;
+pub mod process_bus;
 pub mod settings;
 
 mod budget;
@@ -23,4 +24,5 @@ mod write_back;
 
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings};
