@@ -1,12 +1,13 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`, `follow`.
+//! `revalidate`, `refresh`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod cache;
 pub mod changes;
+pub mod process_bus;
 pub mod settings;
 
 mod budget;
@@ -31,4 +32,5 @@ mod write_back;
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
 pub use changes::{Change, Changes, Mark};
+pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hotshelf_config::{BreakerConfig, Config, L2Config};
+use hotshelf_bus_nats::{NatsSettings, NatsTls};
+use hotshelf_config::{BreakerConfig, Config, L2Config, NatsConfig};
 use hotshelf_engine::{BudgetSettings, EngineSettings};
 use hotshelf_http_api::HttpSettings;
 use hotshelf_model::breaker::BreakerSettings;
@@ -143,6 +144,32 @@ pub(crate) fn rocks(
         free_bytes_min: l3.free_bytes_min,
         breaker: breaker(l3.breaker),
         ..defaults
+    }
+}
+
+pub(crate) fn nats(config: &Config, bus: &NatsConfig) -> NatsSettings {
+    let defaults = NatsSettings::default();
+    NatsSettings {
+        urls: bus.urls.iter().map(|url| url.expose().to_owned()).collect(),
+        credentials: bus.credentials_file.clone(),
+        tls: NatsTls {
+            required: bus.tls,
+            authorities: bus.tls_ca_file.clone(),
+            client: bus.tls_client.clone(),
+        },
+        prefix: bus.prefix.clone(),
+        stream: bus.stream.clone(),
+        stream_age_max: bus.stream_age_max,
+        stream_bytes_max: bus.stream_bytes_max,
+        replicas: bus.stream_replicas,
+        queue_bytes_max: bus.queue_bytes_max,
+        inbox_bytes_max: bus.inbox_bytes_max,
+        connect_timeout: bus.connect_timeout,
+        ping_interval: bus.ping_interval,
+        reconnect_min: bus.reconnect_min,
+        reconnect_max: bus.reconnect_max,
+        name: config.node().name.clone().unwrap_or(defaults.name),
+        stream_check_interval: defaults.stream_check_interval,
     }
 }
 

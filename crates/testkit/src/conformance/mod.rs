@@ -1,10 +1,12 @@
 //! The suites that every adapter behind a seam passes; a failure panics with the sentence that does not hold.
 
+mod bus;
 mod leases;
 mod odd_ids;
 mod origin;
 mod tier;
 
+pub use bus::{BusSubject, bus};
 pub use leases::leases;
 pub use origin::{OriginSubject, ProductWriter, origin};
 pub use tier::tier;
