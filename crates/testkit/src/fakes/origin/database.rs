@@ -132,8 +132,15 @@ impl Database {
 
     /// Moves to the next timeline. `losing` rows of the log are lost, with the changes that they record.
     pub(super) fn fail_over(&mut self, losing: Option<usize>) {
-        let undone = losing.map_or_else(Vec::new, |rows| self.log.lose(rows));
-        for undo in undone {
+        if let Some(rows) = losing {
+            self.restore(rows);
+        }
+        self.log.open_timeline();
+    }
+
+    /// Takes back the last rows of the log, and what has no position.
+    pub(super) fn restore(&mut self, rows: usize) {
+        for undo in self.log.lose(rows) {
             match undo {
                 Undo::Product(slot, Some(product)) => {
                     self.products.insert(slot, product);
@@ -146,7 +153,6 @@ impl Database {
                 }
             }
         }
-        self.log.open_timeline();
     }
 
     pub(super) fn head(&self, now: DbTime, primary: bool) -> Head {

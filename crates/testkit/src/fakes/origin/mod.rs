@@ -185,6 +185,17 @@ impl FakeOrigin {
         self.database.lock().fail_over(Some(rows));
     }
 
+    /// Puts a backup back that lacks the last `rows` rows and what they record, and writes something since; it still calls itself by
+    /// the same history.
+    pub fn restore(&self, rows: usize) {
+        let mut database = self.database.lock();
+        database.restore(rows);
+        for write in 0..=rows {
+            let course = vec![Span::always(format!("since the restore {write}").into())];
+            database.change(&products(), &id("written since the restore"), course);
+        }
+    }
+
     /// Removes the rows of the change log below a position; its head stays.
     pub fn prune(&self, below: Position) {
         self.database.lock().log.prune(below);
