@@ -22,7 +22,7 @@ use crate::fetch::Fetcher;
 use crate::flight::Flights;
 use crate::follow::{Follower, Following};
 use crate::l1::L1;
-use crate::ledger::Copies;
+use crate::ledger::{Copies, NewVersion};
 use crate::revalidate::Revalidator;
 use crate::settings::{Class, EngineSettings};
 use crate::slot::Commons;
@@ -238,7 +238,12 @@ impl Cache {
     ///
     /// A version that was not committed makes the node fetch the product each time, until the change log is followed anew.
     pub fn written(&self, namespace: &NamespaceName, id: &Id, version: Version) {
-        self.engine.follower.written(namespace, id, version);
+        let new = NewVersion {
+            namespace,
+            id,
+            version,
+        };
+        self.engine.follower.written(&new);
         self.engine.remove_from_l2(namespace, id);
     }
 

@@ -20,8 +20,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join;
 use hotshelf_coherence::{Claim, Cursor, HitContext, Knowledge, Place, PollStep};
 use hotshelf_model::{
-    Boot, Bus, ChangeLog, Clock, DbTime, Error, ErrorKind, Id, LogRead, LogRow, NamespaceName,
-    Position, Version,
+    Boot, Bus, ChangeLog, Clock, DbTime, Error, ErrorKind, LogRead, LogRow, Position, Version,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -295,14 +294,6 @@ impl Follower {
             let lag = knowledge.cursor.position.0.saturating_sub(knowledge.low.0);
             self.counters.reach.set(gauge(lag));
         }
-    }
-
-    /// Takes in a write of this node, which is committed and has no position yet.
-    pub(crate) fn written(&self, namespace: &NamespaceName, id: &Id, version: Version) {
-        self.ledger.hint(namespace, id, version, None);
-        self.version_max.fetch_max(version.0, Ordering::Relaxed);
-        self.publish_hint(namespace, id, version);
-        self.nudge();
     }
 
     /// Writes the checkpoint now, if there is one.

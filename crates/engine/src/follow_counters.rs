@@ -4,16 +4,7 @@ use hotshelf_coherence::ResyncReason;
 use hotshelf_model::MessageError;
 use hotshelf_telemetry::{Counter, Gauge, Histogram, metric};
 
-/// What became of a hint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HintOutcome {
-    /// It was the first word of its change.
-    News,
-    /// The node knew that version, or a newer one.
-    Known,
-    /// It is of another history or of an older timeline.
-    Foreign,
-}
+use crate::ledger::HintOutcome;
 
 #[derive(Debug)]
 pub(crate) struct FollowCounters {

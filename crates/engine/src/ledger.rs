@@ -22,7 +22,9 @@ use hotshelf_coherence::{
     Checkpoint, Cursor, Floor, FloorKey, Floors, Generation, HitContext, Knowledge, PollStep,
     ResyncReason, parents_live,
 };
-use hotshelf_model::{Boot, Id, Key, NamespaceName, Parents, Poll, Position, Record, Version};
+use hotshelf_model::{
+    Boot, Hist, Id, Key, NamespaceName, Parents, Poll, Position, Record, Version,
+};
 
 use crate::flight::Flights;
 use crate::l1::L1;
@@ -57,6 +59,25 @@ impl Copies {
             self.flights.detach(&key);
         }
     }
+}
+
+/// A version that somebody has written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewVersion<'a> {
+    pub(crate) namespace: &'a NamespaceName,
+    pub(crate) id: &'a Id,
+    pub(crate) version: Version,
+}
+
+/// What became of a hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HintOutcome {
+    /// It was the first word of its change.
+    News,
+    /// The node knew that version, or a newer one.
+    Known,
+    /// It is of another history or of an older timeline.
+    Foreign,
 }
 
 /// The last proof of a generation that has ended, and how far its copies had been checked against bumps.
@@ -211,22 +232,31 @@ impl Ledger {
         self.generation.store(after.generation.0, Ordering::Release);
     }
 
-    /// Raises a key's floor to what a hint says, until `until`; without it until the log confirms the version. Returns whether that
-    /// was news.
+    /// Raises a key's floor to what a hint says, until `until`; without it until the log confirms the version. `hist` is the history
+    /// that the hint names; a write of this node is of the present one.
     pub(crate) fn hint(
         &self,
-        namespace: &NamespaceName,
-        id: &Id,
-        version: Version,
+        hint: &NewVersion<'_>,
+        hist: Option<Hist>,
         until: Option<Boot>,
-    ) -> bool {
+    ) -> HintOutcome {
+        let (namespace, id, version) = (hint.namespace, hint.id, hint.version);
         let key = FloorKey::of(namespace.as_str(), id.as_str());
         let mut floors = self.shards[shard_of(key)].lock();
-        let is_news = floors.hint(key, version, until);
-        if is_news {
-            self.copies.remove_older(namespace, id, version);
+        // Inside the lock: after a resync nothing may be left of what was lost before it.
+        let knowledge = self.knowledge();
+        let is_of_the_past = |known: Knowledge| {
+            hist.is_some_and(|hist| hist != known.hist)
+                || version.timeline() < u64::from(known.timeline.0)
+        };
+        if knowledge.is_some_and(is_of_the_past) {
+            return HintOutcome::Foreign;
         }
-        is_news
+        if !floors.hint(key, version, until) {
+            return HintOutcome::Known;
+        }
+        self.copies.remove_older(namespace, id, version);
+        HintOutcome::News
     }
 
     /// Drops hints that the log has not confirmed in time, and floors that the low mark has made useless; returns how many hints.

@@ -1,17 +1,16 @@
 //! What the bus brings and what it is given: rows, hints, and the test whether it brings anything at all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use hotshelf_coherence::Place;
 use hotshelf_model::message::{decode, encode_hint, encode_ping, encode_row};
-use hotshelf_model::{
-    Boot, Bus, BusEvent, Channel, Hint, Id, LogRow, Message, NamespaceName, Ping, Version,
-};
+use hotshelf_model::{Boot, Bus, BusEvent, Channel, Hint, LogRow, Message, Ping};
 
 use super::{Follower, RowSource};
-use crate::follow_counters::HintOutcome;
+use crate::ledger::{HintOutcome, NewVersion};
 
 /// A hint that the log does not confirm within this was of a change that was lost, or never was.
 const HINT_TTL: Duration = Duration::from_secs(60);
@@ -76,22 +75,29 @@ impl Follower {
     }
 
     fn take_hint(&self, hint: &Hint) -> HintOutcome {
-        let Some(knowledge) = self.ledger.knowledge() else {
-            return HintOutcome::Foreign;
-        };
-        let is_older = hint.version.timeline() < u64::from(knowledge.timeline.0);
-        if hint.hist != knowledge.hist || is_older {
+        if self.ledger.knowledge().is_none() {
             return HintOutcome::Foreign;
         }
         let until = self.clock.now().plus(HINT_TTL);
-        if self
-            .ledger
-            .hint(&hint.namespace, &hint.id, hint.version, Some(until))
-        {
-            HintOutcome::News
-        } else {
-            HintOutcome::Known
+        let new = NewVersion {
+            namespace: &hint.namespace,
+            id: &hint.id,
+            version: hint.version,
+        };
+        self.ledger.hint(&new, Some(hint.hist), Some(until))
+    }
+
+    /// Takes in a write of this node, which is committed and may have no position yet.
+    pub(crate) fn written(&self, new: &NewVersion<'_>) {
+        // Before the first poll nobody knows of which history it is.
+        let is_known = self.ledger.knowledge().is_some();
+        let until = (!is_known).then(|| self.clock.now().plus(HINT_TTL));
+        if self.ledger.hint(new, None, until) == HintOutcome::Foreign {
+            return;
         }
+        self.version_max.fetch_max(new.version.0, Ordering::Relaxed);
+        self.publish_hint(new);
+        self.nudge();
     }
 
     /// Tests the bus when it is time to; says how long there is nothing to be done.
@@ -160,15 +166,15 @@ impl Follower {
         }
     }
 
-    pub(super) fn publish_hint(&self, namespace: &NamespaceName, id: &Id, version: Version) {
+    fn publish_hint(&self, new: &NewVersion<'_>) {
         let (Some(bus), Some(knowledge)) = (&self.bus, self.ledger.knowledge()) else {
             return;
         };
         let hint = Hint {
             hist: knowledge.hist,
-            namespace: namespace.clone(),
-            id: id.clone(),
-            version,
+            namespace: new.namespace.clone(),
+            id: new.id.clone(),
+            version: new.version,
         };
         bus.publish(Channel::Hint, encode_hint(&hint));
     }

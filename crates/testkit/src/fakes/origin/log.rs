@@ -38,6 +38,8 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) sequencing: Sequencing,
+    /// The timeline opened last, also when the row that opened it is lost: no timeline is opened twice.
+    opened: Timeline,
     rows: VecDeque<Row>,
     pending: Vec<Change>,
 }
@@ -52,6 +54,7 @@ impl Default for Log {
         };
         Log {
             sequencing: Sequencing::default(),
+            opened: first.timeline,
             rows: VecDeque::from([first]),
             pending: Vec::new(),
         }
@@ -103,8 +106,8 @@ impl Log {
 
     /// Opens the next timeline.
     pub(super) fn open_timeline(&mut self) {
-        let (timeline, ..) = self.head();
-        self.append(Timeline(timeline.0 + 1), None);
+        self.opened.0 += 1;
+        self.append(self.opened, None);
     }
 
     /// Loses the last `rows` rows, and all that had no position; answers what is to be taken back, the latest first.

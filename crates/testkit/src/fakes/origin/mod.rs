@@ -226,6 +226,15 @@ impl FakeOrigin {
         hist
     }
 
+    /// The version of a product; [`Version::NONE`] if it never existed.
+    ///
+    /// # Panics
+    /// As [`FakeOrigin::put`].
+    pub fn version_of(&self, namespace: &NamespaceName, product: &str) -> Version {
+        let versions = self.database.lock().versions(namespace, &[id(product)]);
+        versions.map_or(Version::NONE, |(_, versions)| versions[0])
+    }
+
     /// The head of the change log.
     pub fn head(&self) -> Head {
         self.database
