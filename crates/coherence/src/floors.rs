@@ -170,7 +170,8 @@ impl Floors {
             None => hint.own = hint.own.max(version),
             Some(until) => hint.heard = Some((version, until)),
         }
-        if is_news {
+        // Said again after it was dropped, beside an own write: its item is still there.
+        if is_news && hint.news != version {
             hint.news = version;
             self.hint_order.push_back((key, version));
             self.give_up_hints();

@@ -76,6 +76,17 @@ fn what_another_node_says_never_ends_a_write_of_this_one() {
 }
 
 #[test]
+fn what_is_said_again_and_again_does_not_crowd_out_a_write_of_this_node() {
+    let mut floors = Floors::new(4);
+    floors.hint(key(1), Version(5), None);
+    for _ in 0..9 {
+        assert!(floors.hint(key(1), Version(6), Some(Boot(100))));
+        assert_eq!(floors.expire_hints(Boot(100)), 1);
+    }
+    assert_eq!(floors.of(key(1)), Version(5));
+}
+
+#[test]
 fn the_log_confirms_an_own_write_and_leaves_what_is_said_beyond_it() {
     let mut floors = Floors::new(8);
     floors.hint(key(1), Version(5), None);
