@@ -367,11 +367,13 @@ impl Fill {
     fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
         let hard = self.ttl_hard(entry.kind());
         let soft = self.source.namespace.policy.ttl_soft.min(hard);
-        let age = self
-            .engine
-            .follower
-            .db_now()
-            .map_or(Duration::ZERO, |db_now| db_now.since(entry.fetched_at));
+        // Before the first poll only the origin is asked, and the moment of asking is all that is known of the copy's age.
+        let since_asked = || match as_of {
+            Boot(0) => Duration::ZERO,
+            asked => now.since(asked),
+        };
+        let db_now = self.engine.follower.db_now();
+        let age = db_now.map_or_else(since_asked, |db_now| db_now.since(entry.fetched_at));
         // In the past for a copy that is over: the stale cap counts from there, however often the copy is found.
         let end = |ttl| now.plus(self.jittered(pending, entry, ttl)).minus(age);
         Lifetime {
