@@ -1,7 +1,8 @@
 //! Admission: whether a copy from outside the process may be served.
 
-use hotshelf_model::{DbTime, Entry, Hist, Parents, Version};
+use hotshelf_model::{DbTime, Entry, Hist, Parent, Parents, Version};
 
+use crate::floors::{FloorKey, Floors};
 use crate::knowledge::Knowledge;
 
 /// What admission needs to know of the moment and of the reader.
@@ -13,10 +14,18 @@ pub struct Candidate<'a> {
     pub hist: Hist,
     /// When it is no longer fresh by age.
     pub expires_at: DbTime,
-    /// The least version that will do.
+    /// The least version that will do: the key's floor, and what the reader asks for.
     pub floor: Version,
+    /// Whether every parent of the copy is at or above its floor ([`parents_live`]).
+    pub parents_live: bool,
     /// Whether the change log knows of every change of the copy's namespace.
     pub tracked: bool,
+}
+
+/// Whether no parent of a copy was bumped since, as far as `floors` know.
+pub fn parents_live(parents: &Parents, floors: &Floors) -> bool {
+    let live = |parent: &Parent| parent.version >= floors.of(FloorKey::parent(parent.name_hash));
+    parents.as_slice().iter().all(live)
 }
 
 /// Why a copy cannot be served whatever else is found out about it.
@@ -53,12 +62,16 @@ impl Admission {
 
 /// Decides about a copy; `now` is the latest that the database's clock can show.
 ///
-/// Why `Fresh` is right: the copy reflects every record at or below its position (they were read in one snapshot), and no record
-/// above the low mark is known; so with `position >= low` nothing that this node knows of is newer.
+/// Why `Fresh` is right: the copy reflects every record at or below its position (they were read in one snapshot), so also those at
+/// or below the low mark. Of the records above the low mark that this node has applied, those of the key are in its floor; a newer
+/// one than the copy would have raised the floor above it. Nothing is assumed about tiers, buses, clocks or how long a fetch took.
+///
+/// To be called, and the copy put to L1, while no record of the key can be applied; and with what `knowledge` says at that moment.
 pub fn admit(knowledge: &Knowledge, candidate: &Candidate<'_>, now: DbTime) -> Admission {
     let entry = candidate.entry;
     let is_of_another_history = candidate.tracked && candidate.hist != knowledge.hist;
-    if is_of_another_history || entry.stamp.version < candidate.floor {
+    let is_bumped = candidate.tracked && !candidate.parents_live;
+    if is_of_another_history || is_bumped || entry.stamp.version < candidate.floor {
         return Admission::Refused(Refusal::Dead);
     }
     if now >= candidate.expires_at || entry.valid_until.is_some_and(|until| now >= until) {
@@ -100,11 +113,16 @@ mod tests {
             now: DbTime(0),
             primary: true,
         };
-        Knowledge::first(&Poll {
+        let poll = Poll {
             head,
+            head_nonce: 0,
+            known_nonce: None,
+            oldest: Position(0),
             version_max: Version::NONE,
             settled: true,
-        })
+            sequenced: None,
+        };
+        Knowledge::start(None, &poll).0
     }
 
     fn entry(timeline: u32, version: u64, position: u64) -> Entry {
@@ -122,6 +140,7 @@ mod tests {
             hist: Hist(1),
             expires_at: DbTime(1000),
             floor: Version::NONE,
+            parents_live: true,
             tracked: true,
         }
     }
@@ -159,6 +178,29 @@ mod tests {
         let entry = entry(1, 7, 50);
         let candidate = Candidate {
             floor: Version(8),
+            ..candidate(&entry)
+        };
+        assert_eq!(
+            admit(&knowledge(1, 50), &candidate, DbTime(200)),
+            Admission::Refused(Refusal::Dead)
+        );
+    }
+
+    #[test]
+    fn a_copy_from_before_a_bump_of_its_namespace_is_dead() {
+        let namespace = NamespaceName::new("products").unwrap();
+        let mut floors = Floors::new(8);
+        assert_eq!(
+            floors.raise(FloorKey::namespace(&namespace), Version(5), Position(60)),
+            None
+        );
+        for (version, live) in [(4, false), (5, true), (6, true)] {
+            let parents = Parents::new(&[Parent::namespace(&namespace, Version(version))]).unwrap();
+            assert_eq!(parents_live(&parents, &floors), live, "version {version}");
+        }
+        let entry = entry(1, 7, 50);
+        let candidate = Candidate {
+            parents_live: false,
             ..candidate(&entry)
         };
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a node knows of the change log.
+//! What a node knows of the change log, and how polls and rows change it.
 
 use hotshelf_model::{Hist, Poll, Position, Timeline};
 
@@ -6,7 +6,7 @@ use hotshelf_model::{Hist, Poll, Position, Timeline};
 ///
 /// The generations of a node's knowledge are even. The odd number below one belongs to copies of the same history that this
 /// knowledge proves nothing about; so they are newer than all that was proved before, and still never taken for proved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
 impl Generation {
@@ -22,200 +22,267 @@ impl Generation {
     }
 }
 
+/// Up to where a node has applied the log without a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    /// The position of the last row.
+    pub position: Position,
+    /// That row's nonce.
+    pub nonce: u64,
+}
+
 /// What a node knows of the change log.
 ///
-/// Invariant: every copy with `timeline` and a position at or above `low` reflects all records at or below `low`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Invariant: every record at or below `cursor` whose position is above `low` is in the floor of its key or parent, so a copy of
+/// `timeline` that was read at or above `low`, and that no floor refuses, reflects all records at or below `cursor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Knowledge {
     /// The database's history.
     pub hist: Hist,
-    /// The log's timeline.
+    /// The log's timeline at the cursor.
     pub timeline: Timeline,
+    /// Up to where the log has been applied.
+    pub cursor: Cursor,
     /// The low mark: a copy read below it is suspect.
     pub low: Position,
     /// How often everything became suspect.
     pub generation: Generation,
 }
 
-/// What a poll changed.
+/// What a node remembers across a restart, besides its floors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Checkpoint {
+    /// The database's history.
+    pub hist: Hist,
+    /// The log's timeline at the cursor.
+    pub timeline: Timeline,
+    /// Up to where the log had been applied.
+    pub cursor: Cursor,
+    /// The low mark.
+    pub low: Position,
+}
+
+/// Why a node starts to follow the log anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PollChange {
-    /// The head is where it was.
-    Unmoved,
-    /// The head has moved, or the log has a new timeline: every copy is suspect.
-    Moved,
+pub enum ResyncReason {
+    /// There is nothing to go on from.
+    Start,
+    /// The log has a new timeline: a standby has taken over, perhaps without the last commits.
+    Timeline,
+    /// Rows that this node has not applied have been pruned.
+    Pruned,
+}
+
+impl ResyncReason {
+    /// The word in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ResyncReason::Start => "start",
+            ResyncReason::Timeline => "timeline",
+            ResyncReason::Pruned => "pruned",
+        }
+    }
+}
+
+/// What a poll means for a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollStep {
+    /// Nothing: it came from a standby, or from a primary that was replaced.
+    Ignored,
+    /// The node has applied everything up to the head.
+    UpToDate,
+    /// There are rows after the cursor.
+    Behind,
+    /// The node's place in the log is of no use: every copy becomes suspect.
+    Resync(ResyncReason),
     /// Another history: no copy of the former one will ever be found again.
     OtherHistory,
+    /// The log that this node has followed is not the log that is there, although the history's name is the same: a backup was
+    /// restored without renewing it. The node has to renew it itself.
+    LostHistory,
+}
+
+/// Where a row of the log stands to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It was applied before.
+    Behind,
+    /// It is the next one: apply its records, then advance.
+    Next,
+    /// Rows between the cursor and it are missing: apply its records, and leave the cursor where it is.
+    Ahead,
+    /// It is of another history or of an older timeline, and says nothing.
+    Foreign,
+    /// It is of a newer timeline: the next poll will bring a resync.
+    NewTimeline,
 }
 
 impl Knowledge {
-    /// What a node knows after its first poll.
-    pub fn first(poll: &Poll) -> Self {
+    /// What a node knows after its first poll, which it asked with the cursor of `checkpoint` if it has one. With the checkpoint's
+    /// floors it may go on from there exactly if the returned step is not a resync.
+    pub fn start(checkpoint: Option<Checkpoint>, poll: &Poll) -> (Self, PollStep) {
+        let generation = Generation::default().next();
+        let anew = Self::at_head(poll, generation);
+        let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.hist == poll.head.hist)
+        else {
+            return (anew, PollStep::Resync(ResyncReason::Start));
+        };
+        let remembered = Knowledge {
+            hist: checkpoint.hist,
+            timeline: checkpoint.timeline,
+            cursor: checkpoint.cursor,
+            low: checkpoint.low,
+            generation,
+        };
+        match remembered.judge_poll(checkpoint.cursor, poll) {
+            step @ (PollStep::UpToDate | PollStep::Behind | PollStep::LostHistory) => {
+                (remembered, step)
+            }
+            step @ PollStep::Resync(_) => (anew, step),
+            PollStep::Ignored | PollStep::OtherHistory => {
+                (anew, PollStep::Resync(ResyncReason::Start))
+            }
+        }
+    }
+
+    fn at_head(poll: &Poll, generation: Generation) -> Self {
         let head = poll.head;
         Knowledge {
             hist: head.hist,
             timeline: head.timeline,
+            cursor: Cursor {
+                position: head.position,
+                nonce: poll.head_nonce,
+            },
             low: head.position,
-            generation: Generation::default().next(),
+            generation,
         }
     }
 
-    /// What a node knows after a further poll.
+    /// What is remembered across a restart.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            hist: self.hist,
+            timeline: self.timeline,
+            cursor: self.cursor,
+            low: self.low,
+        }
+    }
+
+    /// Says what a poll means that was asked about the cursor `asked`.
     ///
     /// A timeline below the known one is a primary that was replaced; it is not listened to, and neither is a standby, which may lag
-    /// or belong to a branch that was lost. A head of a primary below the low mark on the same timeline means that the log lost
-    /// records: every copy becomes suspect and is then judged by its version.
-    #[must_use]
-    pub fn after(self, poll: &Poll) -> (Self, PollChange) {
+    /// or belong to a branch that was lost. A cursor whose row is not in the log, or is there with another nonce, is evidence of a
+    /// lost history only once the log's timeline is the server's own: between a promotion and the row that opens its timeline the
+    /// same sight is a failover.
+    pub fn judge_poll(&self, asked: Cursor, poll: &Poll) -> PollStep {
         let head = poll.head;
         if !head.primary {
-            return (self, PollChange::Unmoved);
+            return PollStep::Ignored;
         }
         if head.hist != self.hist {
-            let first = Self::first(poll);
-            return (
-                Knowledge {
-                    generation: self.generation.next(),
-                    ..first
-                },
-                PollChange::OtherHistory,
-            );
+            return PollStep::OtherHistory;
         }
-        if head.timeline < self.timeline
-            || (head.timeline == self.timeline && head.position == self.low)
-        {
-            return (self, PollChange::Unmoved);
+        if head.timeline < self.timeline {
+            return PollStep::Ignored;
         }
-        let moved = Knowledge {
-            timeline: head.timeline,
-            low: head.position,
-            generation: self.generation.next(),
-            ..self
-        };
-        (moved, PollChange::Moved)
+        if head.timeline > self.timeline {
+            return PollStep::Resync(ResyncReason::Timeline);
+        }
+        if poll.known_nonce != Some(asked.nonce) {
+            return self.judge_lost_cursor(asked, poll);
+        }
+        if self.cursor.position < head.position {
+            PollStep::Behind
+        } else {
+            PollStep::UpToDate
+        }
     }
 
-    /// Whether `poll`, sent at some moment, proves that this node then knew every committed change.
-    pub fn is_proved_by(&self, poll: &Poll) -> bool {
+    fn judge_lost_cursor(&self, asked: Cursor, poll: &Poll) -> PollStep {
+        if asked.position < poll.oldest {
+            PollStep::Resync(ResyncReason::Pruned)
+        } else if poll.settled {
+            PollStep::LostHistory
+        } else {
+            PollStep::Ignored
+        }
+    }
+
+    /// What a node knows after a resync or in another history: nothing but the head. Its floors have to be cleared after this is in
+    /// force, so that no copy is admitted between.
+    #[must_use]
+    pub fn resynced(self, poll: &Poll) -> Self {
+        Self::at_head(poll, self.generation.next())
+    }
+
+    /// Says where a row stands.
+    pub fn place(&self, hist: Hist, timeline: Timeline, position: Position) -> Place {
+        if hist != self.hist || timeline < self.timeline {
+            Place::Foreign
+        } else if timeline > self.timeline {
+            Place::NewTimeline
+        } else if position <= self.cursor.position {
+            Place::Behind
+        } else if position.0 == self.cursor.position.0 + 1 {
+            Place::Next
+        } else {
+            Place::Ahead
+        }
+    }
+
+    /// Moves the cursor to the next row, whose records have been applied.
+    #[must_use]
+    pub fn advanced(self, cursor: Cursor) -> Self {
+        debug_assert_eq!(cursor.position.0, self.cursor.position.0 + 1);
+        Knowledge { cursor, ..self }
+    }
+
+    /// Raises the low mark, because a floor was given up.
+    #[must_use]
+    pub fn raised(self, low: Position) -> Self {
+        let low = low.max(self.low);
+        Knowledge { low, ..self }
+    }
+
+    /// Makes every copy in L1 suspect, because a floor was given up that L1 has not been searched by: a parent's.
+    #[must_use]
+    pub fn suspected(self) -> Self {
+        let generation = self.generation.next();
+        Knowledge { generation, ..self }
+    }
+
+    /// Whether a poll, asked about the cursor `asked`, confirms that this node follows the log that is there; then the moment before it
+    /// was sent is proved once the cursor reaches [`Claim::head`].
+    pub fn claim(&self, asked: Cursor, poll: &Poll) -> Option<Claim> {
         let head = poll.head;
-        poll.settled
+        let confirmed = poll.settled
             && head.primary
             && head.hist == self.hist
             && head.timeline == self.timeline
-            && head.position == self.low
+            && poll.known_nonce == Some(asked.nonce);
+        confirmed.then_some(Claim {
+            timeline: head.timeline,
+            head: head.position,
+        })
+    }
+}
+
+/// What has to be reached so that a poll is a proof that the node knew, when the poll was sent, every change committed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// The timeline of the poll's head.
+    pub timeline: Timeline,
+    /// The poll's head.
+    pub head: Position,
+}
+
+impl Claim {
+    /// Whether the node has applied everything up to the head that the poll saw.
+    pub fn is_reached(&self, knowledge: &Knowledge) -> bool {
+        knowledge.timeline == self.timeline && knowledge.cursor.position >= self.head
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use hotshelf_model::{DbTime, Head, Version};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn poll(hist: u64, timeline: u32, position: u64) -> Poll {
-        let head = Head {
-            hist: Hist(hist),
-            timeline: Timeline(timeline),
-            position: Position(position),
-            now: DbTime(0),
-            primary: true,
-        };
-        Poll {
-            head,
-            version_max: Version::NONE,
-            settled: true,
-        }
-    }
-
-    #[test]
-    fn a_head_that_stays_keeps_the_generation_and_proves() {
-        let knowledge = Knowledge::first(&poll(1, 1, 7));
-        assert_eq!(
-            knowledge.after(&poll(1, 1, 7)),
-            (knowledge, PollChange::Unmoved)
-        );
-        assert!(knowledge.is_proved_by(&poll(1, 1, 7)));
-    }
-
-    #[test]
-    fn a_head_that_moves_makes_everything_suspect() {
-        let knowledge = Knowledge::first(&poll(1, 1, 7));
-        let (moved, change) = knowledge.after(&poll(1, 1, 8));
-        assert_eq!(change, PollChange::Moved);
-        assert!(moved.generation > knowledge.generation);
-        assert_eq!(moved.low, Position(8));
-        assert!(
-            !knowledge.is_proved_by(&poll(1, 1, 8)),
-            "what was known before the move proves nothing after it"
-        );
-    }
-
-    #[test]
-    fn a_replaced_primary_is_not_listened_to_and_proves_nothing() {
-        let knowledge = Knowledge::first(&poll(1, 2, 7));
-        let old = poll(1, 1, 90);
-        assert_eq!(knowledge.after(&old), (knowledge, PollChange::Unmoved));
-        assert!(!knowledge.is_proved_by(&old));
-    }
-
-    #[test]
-    fn a_standby_that_lags_or_has_another_history_moves_nothing() {
-        let knowledge = Knowledge::first(&poll(1, 1, 7));
-        for (hist, timeline, position) in [(1, 1, 3), (1, 1, 9), (1, 2, 9), (2, 1, 7)] {
-            let mut standby = poll(hist, timeline, position);
-            standby.head.primary = false;
-            assert_eq!(
-                knowledge.after(&standby),
-                (knowledge, PollChange::Unmoved),
-                "with a low mark below the last proof, copies without what was proved would pass"
-            );
-        }
-    }
-
-    #[test]
-    fn an_unproved_generation_lies_between_the_proved_ones() {
-        let before = Knowledge::first(&poll(1, 1, 7));
-        let (after, _) = before.after(&poll(1, 1, 8));
-        assert!(before.generation < after.generation.unproved());
-        assert!(after.generation.unproved() < after.generation);
-    }
-
-    #[test]
-    fn a_replica_or_an_unsettled_poll_proves_nothing() {
-        let knowledge = Knowledge::first(&poll(1, 1, 7));
-        let mut replica = poll(1, 1, 7);
-        replica.head.primary = false;
-        assert!(!knowledge.is_proved_by(&replica));
-        let mut unsettled = poll(1, 1, 7);
-        unsettled.settled = false;
-        assert!(!knowledge.is_proved_by(&unsettled));
-    }
-
-    #[test]
-    fn another_history_starts_over() {
-        let knowledge = Knowledge::first(&poll(1, 4, 900));
-        let (other, change) = knowledge.after(&poll(2, 1, 3));
-        assert_eq!(change, PollChange::OtherHistory);
-        assert_eq!(
-            (other.hist, other.timeline, other.low),
-            (Hist(2), Timeline(1), Position(3))
-        );
-        assert_ne!(other.generation, knowledge.generation);
-    }
-
-    proptest! {
-        #[test]
-        fn the_generation_changes_exactly_when_the_low_mark_may_have(
-            polls in proptest::collection::vec((1_u64..3, 1_u32..4, 0_u64..5), 1..40),
-        ) {
-            let mut knowledge = Knowledge::first(&poll(1, 1, 0));
-            for (hist, timeline, position) in polls {
-                let (after, change) = knowledge.after(&poll(hist, timeline, position));
-                prop_assert_eq!(change == PollChange::Unmoved, after.generation == knowledge.generation);
-                prop_assert_eq!(change == PollChange::Unmoved, after == knowledge);
-                knowledge = after;
-            }
-        }
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ pub struct Config {
     pub(crate) l3: Option<L3Config>,
     pub(crate) origin: OriginConfig,
     pub(crate) coherence: CoherenceConfig,
+    pub(crate) bus: Option<NatsConfig>,
     pub(crate) namespaces: Vec<NamespaceConfig>,
     pub(crate) notes: Vec<String>,
 }
@@ -75,6 +76,11 @@ impl Config {
     /// Proofs of freshness.
     pub fn coherence(&self) -> &CoherenceConfig {
         &self.coherence
+    }
+
+    /// The bus between nodes, if there is one.
+    pub fn bus(&self) -> Option<&NatsConfig> {
+        self.bus.as_ref()
     }
 
     /// The namespaces, at least one, their names distinct.
@@ -169,6 +175,8 @@ pub struct DatabaseConfig {
     pub statement_timeout: Duration,
     pub acquire_timeout: Duration,
     pub statement_cache_max: usize,
+    pub log_retention: Duration,
+    pub log_rows_max: u64,
 }
 
 impl DatabaseConfig {
@@ -277,9 +285,53 @@ pub struct OriginConfig {
 #[non_exhaustive]
 pub struct CoherenceConfig {
     pub poll_interval: Duration,
+    pub sequence_interval: Duration,
     pub poll_timeout: Duration,
     pub staleness_bound: Duration,
     pub catch_up_timeout: Duration,
+    pub floors_max: usize,
+    pub changes_max: usize,
+}
+
+/// What the bus between nodes runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BusKind {
+    /// There is none.
+    None,
+    /// NATS with JetStream.
+    Nats,
+}
+
+impl BusKind {
+    pub(crate) const WORDS: &[&str] = &["none", "nats"];
+}
+
+/// `[bus]` of kind `nats`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NatsConfig {
+    /// At least one.
+    pub urls: Vec<SecretUrl>,
+    /// A subject's first words: letters, digits, `-`, `_`, and dots between them.
+    pub prefix: String,
+    pub credentials_file: Option<PathBuf>,
+    pub tls: bool,
+    pub tls_ca_file: Option<PathBuf>,
+    /// Certificate and key.
+    pub tls_client: Option<(PathBuf, PathBuf)>,
+    /// Letters, digits, `-` and `_`.
+    pub stream: String,
+    pub stream_age_max: Duration,
+    pub stream_bytes_max: u64,
+    pub stream_replicas: usize,
+    pub queue_bytes_max: usize,
+    pub inbox_bytes_max: usize,
+    pub connect_timeout: Duration,
+    pub ping_interval: Duration,
+    pub reconnect_min: Duration,
+    /// At least `reconnect_min`.
+    pub reconnect_max: Duration,
 }
 
 /// `[[namespace]]`

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Admission, LogFormat};
+use crate::config::{Admission, BusKind, LogFormat};
 use crate::key::{Key, Section, ValueKind, toml_text};
 use crate::secret::{Secret, SecretUrl};
 use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Url, Urls, Variants};
@@ -23,6 +23,7 @@ const DAY_S: u64 = 24 * 3600;
 
 const DATABASE_SCHEMES: &[&str] = &["sqlite:", "postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] = &["redis://", "rediss://", "redis+unix://", "unix://"];
+const NATS_SCHEMES: &[&str] = &["nats://", "tls://"];
 const HTTP_SCHEMES: &[&str] = &["http://", "https://"];
 
 const fn count(min: u64, max: u64) -> ValueKind {
@@ -105,6 +106,8 @@ pub struct RawConfig {
     pub origin: RawOrigin,
     /// `[coherence]`
     pub coherence: RawCoherence,
+    /// `[bus]`
+    pub bus: RawBus,
     /// `[[namespace]]`, repeated; without any there is one, `products`, of kind `catalogue`.
     pub namespace: Vec<RawNamespace>,
 }
@@ -122,6 +125,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawL3::section(),
         RawOrigin::section(),
         RawCoherence::section(),
+        RawBus::section(),
         RawNamespace::section(),
     ]
 }
@@ -201,6 +205,10 @@ section! {
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
     /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
     statement_cache_max: usize = 128, count(0, 10_000);
+    /// How far back the change log reaches, for nodes that were away. Older rows are removed in small steps.
+    log_retention_s: u64 = 21_600, count(3600, 604_800);
+    /// Most rows of the change log, whatever their age.
+    log_rows_max: u64 = 5_000_000, count(1000, 1_000_000_000);
 }
 
 section! {
@@ -327,12 +335,61 @@ section! {
     RawCoherence "coherence"
     /// How often the change log's head is read.
     poll_interval_ms: u64 = 250, count(10, 60_000);
+    /// How often the node that leads the sequencing gives changes their positions in the log. PostgreSQL only.
+    sequence_interval_ms: u64 = 10, count(1, 60_000);
     /// How long one read of the head may take.
     poll_timeout_ms: u64 = 1000, count(10, 60_000);
     /// How long a copy is served as fresh without a new proof.
     staleness_bound_ms: u64 = 2000, count(100, 600_000);
     /// How long a starting node may take to catch up before it calls itself ready all the same.
     catch_up_timeout_s: u64 = 30, count(1, 3600);
+    /// Keys whose last change is remembered, so that copies in L2 and L3 need no check of their version. One costs about 100 bytes; with
+    /// `l3.path`, 32 more in the checkpoint that lies beside it.
+    floors_max: usize = 1_000_000, count(1024, 33_000_000);
+    /// Records of the change log that are kept for those who follow the changes from outside.
+    changes_max: usize = 65_536, count(1, 10_000_000);
+}
+
+section! {
+    /// The bus between nodes. It carries copies of the change log, so that nodes know sooner; without it they read the database.
+    RawBus "bus"
+    /// What it runs on. NATS should not share a machine with Redis, so that one outage never takes both.
+    kind: BusKind = BusKind::None, Choice(BusKind::WORDS);
+    /// Where NATS is: one URL, or several servers of a cluster. User and password of the first that has them apply to all.
+    urls: Vec<SecretUrl> = Vec::new(), Urls(NATS_SCHEMES);
+    /// What every subject begins with. Shops that share a NATS choose different ones.
+    prefix: String = "hotshelf".into(), Text;
+    /// A file with a JWT and its key, as `nsc` writes it; read at each connect.
+    credentials_file: PathBuf, Path, unset "user and password of the URL, if any", example "\"/etc/hotshelf/node.creds\"";
+    /// Whether a server without TLS is refused. `tls://` in a URL says the same.
+    tls: bool = false, Bool;
+    /// A file of certificates (PEM) that vouch for the server.
+    tls_ca_file: PathBuf, Path, unset "the system's", example "\"/etc/hotshelf/ca.pem\"";
+    /// This node's certificate (PEM).
+    tls_cert_file: PathBuf, Path, unset "none", example "\"/etc/hotshelf/node.pem\"";
+    /// Its key (PEM).
+    tls_key_file: PathBuf, Path, unset "none", example "\"/etc/hotshelf/node.key\"";
+    /// The JetStream stream that keeps the change log's copies for nodes that are away. It is made when it is missing, and left as it is
+    /// when it is there. Shops that share a NATS choose different ones.
+    stream: String = "hotshelf".into(), Text;
+    /// How long a new stream keeps them.
+    stream_age_max_s: u64 = 3600, count(1, 30 * DAY_S);
+    /// How much a new stream keeps; the oldest go first.
+    stream_bytes_max: u64 = 256 * MIB as u64, count(MIB as u64, SIZE_MAX);
+    /// How many servers of a cluster keep a new stream.
+    stream_replicas: usize = 1, count(1, 5);
+    /// The most that waits to be sent; what comes beyond is dropped, and read from the database by others.
+    queue_bytes_max: usize = 8 * MIB, count(256 * KIB as u64, GIB as u64);
+    /// The most that waits for this node to take it; what comes beyond is dropped, and read from the database.
+    inbox_bytes_max: usize = 8 * MIB, count(256 * KIB as u64, GIB as u64);
+    /// How long connecting may take.
+    connect_timeout_ms: u64 = 1000, count(1, 60_000);
+    /// How often a silent connection is checked. After two checks without an answer it is given up.
+    ping_interval_ms: u64 = 2000, count(10, 60_000);
+    /// The wait before connecting again; doubled each time it fails.
+    reconnect_min_ms: u64 = 50, count(1, 60_000);
+    /// The wait at most.
+    reconnect_max_ms: u64 = 2000, count(1, 60_000);
 }
 
 section! {

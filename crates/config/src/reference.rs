@@ -28,6 +28,7 @@ Relations that are checked:
 - `ttl_soft_s` <= `ttl_hard_s` <= `l2.ttl_s` and `l3.ttl_s`, for every namespace;
 - `coherence.staleness_bound_ms` >= 2 x `coherence.poll_interval_ms`, and >= `coherence.poll_timeout_ms`;
 - `origin.concurrency_min` <= `origin.concurrency_max`; `breaker_open_min_ms` <= `breaker_open_max_ms`;
+- `bus.urls` when `bus.kind` is `nats`; `bus.reconnect_min_ms` <= `bus.reconnect_max_ms`; `bus.tls_cert_file` with `bus.tls_key_file`;
 - 4 x `l3.memtable_bytes` <= `l3.bytes_max`; `http.url_bytes_max` <= `http.header_bytes_max`;
 - `document_bytes_max` of a namespace <= `http.batch_bytes_max`;
 - `admin.listen` is a loopback address, and not that of `http.listen`.

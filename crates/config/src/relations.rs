@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::config::{BreakerConfig, Config, L2Config, L3Config, NamespaceConfig, NamespaceSource};
+use crate::config::{
+    BreakerConfig, Config, L2Config, L3Config, NamespaceConfig, NamespaceSource, NatsConfig,
+};
 use crate::key::toml_text;
+use crate::raw::RawBus;
 use crate::resolve::Resolver;
 use crate::secret::SecretUrl;
 
@@ -28,6 +31,9 @@ impl Resolver {
         }
         if let Some(l3) = &config.l3 {
             self.l3(l3, config);
+        }
+        if let Some(bus) = &config.bus {
+            self.bus(bus);
         }
         for namespace in &config.namespaces {
             self.namespace_limits(namespace, config);
@@ -129,6 +135,44 @@ impl Resolver {
         self.relate(fits, "l3.memtable_bytes", "l3.bytes_max", rule);
         self.breaker("l3", l3.breaker);
         self.tier_ttl("l3.ttl_s", l3.ttl, &config.namespaces);
+    }
+
+    fn bus(&mut self, bus: &NatsConfig) {
+        if bus.urls.is_empty() {
+            let reason = "is empty, but `bus.kind` is `nats`: say where NATS is, such as [\"nats://127.0.0.1:4222\"]";
+            self.refuse("bus.urls", reason);
+        }
+        let letters = |word: &str| {
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            !word.is_empty() && word.bytes().all(good)
+        };
+        if bus.prefix.len() > 64 || !bus.prefix.split('.').all(letters) {
+            let reason = "must be 1 to 64 letters, digits, `-`, `_` and, between them, dots";
+            self.refuse("bus.prefix", reason);
+        }
+        if bus.stream.len() > 64 || !letters(&bus.stream) {
+            let reason = "must be 1 to 64 letters, digits, `-` and `_`";
+            self.refuse("bus.stream", reason);
+        }
+        let ordered = bus.reconnect_min <= bus.reconnect_max;
+        let rule = "the least must not exceed the greatest";
+        self.relate(
+            ordered,
+            "bus.reconnect_min_ms",
+            "bus.reconnect_max_ms",
+            rule,
+        );
+    }
+
+    /// One without the other would be left out in silence.
+    pub(crate) fn certificate_and_key(&mut self, raw: &RawBus) {
+        let alone = match (&raw.tls_cert_file, &raw.tls_key_file) {
+            (Some(_), None) => ("bus.tls_cert_file", "bus.tls_key_file"),
+            (None, Some(_)) => ("bus.tls_key_file", "bus.tls_cert_file"),
+            (None, None) | (Some(_), Some(_)) => return,
+        };
+        let reason = format!("needs `{}`: a certificate goes with its key", alone.1);
+        self.refuse(alone.0, reason);
     }
 
     fn breaker(&mut self, tier: &str, breaker: BreakerConfig) {

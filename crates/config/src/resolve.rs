@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    AdminConfig, BreakerConfig, CoherenceConfig, Config, DatabaseConfig, HttpConfig, L1Config,
-    L2Config, L3Config, LogConfig, NodeConfig, OriginConfig,
+    AdminConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig, HttpConfig,
+    L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig, OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
-use crate::raw::{RawConfig, RawDatabase, RawHttp, RawL2, RawL3, RawOrigin};
+use crate::raw::{RawBus, RawConfig, RawDatabase, RawHttp, RawL2, RawL3, RawOrigin};
 use crate::secret::SecretUrl;
 use crate::supplied::{Sources, Supplied, read_all};
 
@@ -103,6 +103,7 @@ fn resolve(merged: Merged) -> Result<(Config, Provenance), ConfigProblems> {
     let mut config = sections(&raw);
     resolver.derived(&config);
     config.namespaces = resolver.namespaces(&raw.namespace);
+    resolver.certificate_and_key(&raw.bus);
     resolver.relations(&config);
     if resolver.problems.is_empty() {
         config.notes = resolver.notes;
@@ -128,6 +129,7 @@ fn sections(raw: &RawConfig) -> Config {
         l2: l2(&raw.l2),
         l3: l3(&raw.l3, &data_dir),
         origin: origin(&raw.origin),
+        bus: bus(&raw.bus),
         node: NodeConfig {
             name: raw.node.name.clone(),
             data_dir,
@@ -146,9 +148,12 @@ fn sections(raw: &RawConfig) -> Config {
         },
         coherence: CoherenceConfig {
             poll_interval: milliseconds(raw.coherence.poll_interval_ms()),
+            sequence_interval: milliseconds(raw.coherence.sequence_interval_ms()),
             poll_timeout: milliseconds(raw.coherence.poll_timeout_ms()),
             staleness_bound: milliseconds(raw.coherence.staleness_bound_ms()),
             catch_up_timeout: seconds(raw.coherence.catch_up_timeout_s()),
+            floors_max: raw.coherence.floors_max(),
+            changes_max: raw.coherence.changes_max(),
         },
         namespaces: Vec::new(),
         notes: Vec::new(),
@@ -182,6 +187,8 @@ fn database(raw: &RawDatabase, data_dir: &Path) -> DatabaseConfig {
         statement_timeout: milliseconds(raw.statement_timeout_ms()),
         acquire_timeout: milliseconds(raw.acquire_timeout_ms()),
         statement_cache_max: raw.statement_cache_max(),
+        log_retention: seconds(raw.log_retention_s()),
+        log_rows_max: raw.log_rows_max(),
     }
 }
 
@@ -265,6 +272,31 @@ fn origin(raw: &RawOrigin) -> OriginConfig {
         refresh_share_percent: raw.refresh_share_percent(),
         warm_share_percent: raw.warm_share_percent(),
     }
+}
+
+fn bus(raw: &RawBus) -> Option<NatsConfig> {
+    if raw.kind() == BusKind::None {
+        return None;
+    }
+    let certificate = raw.tls_cert_file.clone();
+    Some(NatsConfig {
+        urls: raw.urls(),
+        prefix: raw.prefix(),
+        credentials_file: raw.credentials_file.clone(),
+        tls: raw.tls(),
+        tls_ca_file: raw.tls_ca_file.clone(),
+        tls_client: certificate.zip(raw.tls_key_file.clone()),
+        stream: raw.stream(),
+        stream_age_max: seconds(raw.stream_age_max_s()),
+        stream_bytes_max: raw.stream_bytes_max(),
+        stream_replicas: raw.stream_replicas(),
+        queue_bytes_max: raw.queue_bytes_max(),
+        inbox_bytes_max: raw.inbox_bytes_max(),
+        connect_timeout: milliseconds(raw.connect_timeout_ms()),
+        ping_interval: milliseconds(raw.ping_interval_ms()),
+        reconnect_min: milliseconds(raw.reconnect_min_ms()),
+        reconnect_max: milliseconds(raw.reconnect_max_ms()),
+    })
 }
 
 #[cfg(test)]

@@ -1,26 +1,36 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`, `follow`.
+//! `revalidate`, `refresh`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod cache;
+pub mod changes;
+pub mod process_bus;
 pub mod settings;
 
 mod budget;
+mod checkpoint;
 mod counters;
+mod db_clock;
 mod fetch;
 mod fill;
 mod flight;
 mod follow;
+mod follow_counters;
 mod l1;
+mod ledger;
 mod read;
 mod refresh;
 mod revalidate;
 mod slot;
+mod sync;
+mod variants;
 mod write_back;
 
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use changes::{Change, Changes, Mark};
+pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings};

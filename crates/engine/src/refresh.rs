@@ -21,13 +21,14 @@ impl Engine {
             return;
         };
         let key = &key.to_key();
-        let Begun::Leader(guard) = self.flights.begin(key, Version::NONE, Class::Refresh) else {
+        let Ok(source) = self.source(key).cloned() else {
             return;
         };
-        let (Ok(source), Some(pending)) = (
-            self.source(key).cloned(),
-            self.pending(guard, Version::NONE),
-        ) else {
+        let Begun::Leader(guard) = self.begin_flight(&source, key, Version::NONE, Class::Refresh)
+        else {
+            return;
+        };
+        let Some(pending) = self.pending(guard, Version::NONE) else {
             return;
         };
         let flight = pending.guard.flight();

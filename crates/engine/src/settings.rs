@@ -75,12 +75,19 @@ pub struct EngineSettings {
     pub absent_bytes_max: u64,
     /// How often the change log's head is read.
     pub poll_interval: Duration,
+    /// How often the node that leads the sequencing gives changes their positions.
+    pub sequence_interval: Duration,
     /// How long one poll may take.
     pub poll_timeout: Duration,
     /// How long after its last proof a node calls answers fresh; at least twice the poll interval.
     pub staleness_bound: Duration,
     /// How long the node waits for its first poll before it calls itself ready all the same.
     pub catch_up_timeout: Duration,
+    /// Keys whose least version is remembered from the change log, so that copies elsewhere need no check; at least 1. Each costs about
+    /// 100 bytes.
+    pub floors_max: usize,
+    /// Records of the change log that are kept for [`crate::Cache::changes`].
+    pub changes_max: usize,
     /// How long a fill may take from its start to its outcome.
     pub fill_timeout: Duration,
     /// How long a read that could be answered stale waits for a fill before it is.
@@ -107,9 +114,12 @@ impl Default for EngineSettings {
             l1_bytes_max: 256 << 20,
             absent_bytes_max: 16 << 20,
             poll_interval: Duration::from_millis(250),
+            sequence_interval: Duration::from_millis(10),
             poll_timeout: Duration::from_secs(1),
             staleness_bound: Duration::from_secs(2),
             catch_up_timeout: Duration::from_secs(30),
+            floors_max: 1_000_000,
+            changes_max: 65_536,
             fill_timeout: Duration::from_secs(2),
             stale_after: Duration::from_millis(500),
             retry_after: Duration::from_secs(1),

@@ -1,11 +1,11 @@
 //! hotshelf as a crate: the engine, the nouns, and the adapters that a service chooses by feature.
 //!
 //! A service that embeds the engine builds a [`Cache`] from a change log, one or more namespaces with their origins, and the tiers
-//! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`.
+//! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`, `nats`.
 
 pub use hotshelf_engine::{
     Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness,
-    ReadOptions,
+    ProcessBus, ReadOptions,
 };
 pub use hotshelf_model as model;
 
@@ -24,3 +24,7 @@ pub use hotshelf_tier_redis as redis;
 /// L3 over RocksDB.
 #[cfg(feature = "rocksdb")]
 pub use hotshelf_tier_rocksdb as rocksdb;
+
+/// The bus between nodes over NATS.
+#[cfg(feature = "nats")]
+pub use hotshelf_bus_nats as nats;

@@ -1,32 +1,41 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
-//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`seams`]. This crate does no I/O.
+//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`]. This crate does
+//! no I/O.
 #![warn(missing_docs)]
 
 pub mod breaker;
+pub mod bus;
 pub mod clock;
 pub mod entry;
 pub mod envelope;
 pub mod error;
 pub mod key;
+pub mod log;
 pub mod lookup;
+pub mod message;
 pub mod namespace;
 pub mod product;
 pub mod seams;
 pub mod variant;
 pub mod version;
 
+mod bincoded;
+
 pub use breaker::{Breaker, BreakerSettings, Pass};
+pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
 pub use key::{Id, Key, KeyRef, NamespaceName, TierKey};
+pub use log::{Hint, LogRead, LogRow, Record};
 pub use lookup::{Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
+pub use message::{Message, MessageError, Ping};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;
 pub use seams::{
-    BoxFuture, BreakerState, ChangeLog, Fetch, FetchRequest, FetchedDocument, Head, LeaseOutcome,
-    LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
+    BoxFuture, BreakerState, ChangeLog, ClusterLeases, Fetch, FetchRequest, FetchedDocument, Head,
+    LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
 };
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};

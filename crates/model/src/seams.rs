@@ -10,6 +10,7 @@ use crate::clock::DbTime;
 use crate::entry::{Entry, Parents};
 use crate::error::Error;
 use crate::key::{Id, NamespaceName, TierKey};
+use crate::log::{LogRead, LogRow};
 use crate::lookup::{Lookup, PutOutcome, TierName};
 use crate::variant::Variant;
 use crate::version::{Hist, Position, Timeline, Version};
@@ -109,6 +110,36 @@ pub trait Leases: Send + Sync + Debug {
     fn ttl(&self) -> std::time::Duration;
 }
 
+/// Leases on the work of the whole cluster, kept by the database and on its clock: who sequences the change log, who runs a job.
+pub trait ClusterLeases: Send + Sync + Debug {
+    /// Tries to get the lease `name` for `ttl`; `None` while somebody else holds it.
+    ///
+    /// # Errors
+    /// `OriginFailed` or `OriginTimeout` when the database cannot say; the lease may have been given nevertheless, and then expires.
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        ttl: std::time::Duration,
+    ) -> BoxFuture<'a, Result<Option<LeaseToken>, Error>>;
+
+    /// Makes a lease that is still held last `ttl` from now; `false` when it expired, even if nobody else took it.
+    ///
+    /// # Errors
+    /// As [`ClusterLeases::acquire`].
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        token: LeaseToken,
+        ttl: std::time::Duration,
+    ) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Gives a lease up; one that has passed to another holder is left alone.
+    ///
+    /// # Errors
+    /// As [`ClusterLeases::acquire`].
+    fn release<'a>(&'a self, name: &'a str, token: LeaseToken) -> BoxFuture<'a, Result<(), Error>>;
+}
+
 /// The change log's head, and what else one snapshot of the database says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -196,17 +227,49 @@ pub trait Origin: Send + Sync + Debug {
 pub struct Poll {
     /// The log's head.
     pub head: Head,
+    /// The nonce of the log's last row.
+    pub head_nonce: u64,
+    /// The nonce of the row at the position that the poll was asked about; `None` when there is no such row.
+    pub known_nonce: Option<u64>,
+    /// The position of the oldest row that the log still holds.
+    pub oldest: Position,
     /// The greatest version that the database has given out.
     pub version_max: Version,
-    /// Whether every change committed before this poll was sent has its position at or below the head.
+    /// Whether every change committed before this poll was sent has its position at or below the head, on a primary whose own
+    /// timeline is the log's.
     pub settled: bool,
+    /// The first and the last of the positions that this very poll gave to changes, when there were any without.
+    pub sequenced: Option<(Position, Position)>,
 }
 
 /// The change log of the database.
 pub trait ChangeLog: Send + Sync + Debug {
-    /// Gives positions to changes that have none yet, then reads the head, from a primary.
+    /// Gives positions to changes that have none yet, then reads the head, from a primary. `known` is the position that the
+    /// caller has followed the log to.
     ///
     /// # Errors
     /// `OriginFailed` or `OriginTimeout` when the database cannot say.
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>>;
+    fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>>;
+
+    /// Gives positions to changes that have none yet, and returns the rows of the log that this made, in order. It proves nothing, and may leave out
+    /// a change that committed late; the next poll does not. Cheap when there is nothing to do: for the node that leads sequencing, every
+    /// few milliseconds. A log whose changes get their positions as they commit has nothing to do.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`].
+    fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Reads at most `rows_max` rows after `position`, in order.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`].
+    fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>>;
+
+    /// Begins another history, if the present one is still `known`: what a restore forgot to do.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`]; also when this node has no right to do it.
+    fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>>;
 }

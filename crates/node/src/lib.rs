@@ -1,5 +1,6 @@
 //! The composition root: a [`Config`](hotshelf_config::Config) becomes a running node. The only crate that names every adapter.
 
+mod bus;
 mod node;
 mod origins;
 mod process;

@@ -3,11 +3,12 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use hotshelf_config::{BreakerConfig, Config, L2Config};
+use hotshelf_bus_nats::{NatsSettings, NatsTls};
+use hotshelf_config::{BreakerConfig, Config, L2Config, NatsConfig};
 use hotshelf_engine::{BudgetSettings, EngineSettings};
 use hotshelf_http_api::HttpSettings;
 use hotshelf_model::breaker::BreakerSettings;
-use hotshelf_origin_sql::SqlSettings;
+use hotshelf_origin_sql::{Retention, SqlSettings};
 use hotshelf_tier_redis::RedisSettings;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,9 +22,12 @@ pub(crate) fn engine(config: &Config) -> EngineSettings {
         l1_bytes_max: config.l1().bytes_max as u64,
         absent_bytes_max: config.l1().absent_bytes_max as u64,
         poll_interval: coherence.poll_interval,
+        sequence_interval: coherence.sequence_interval,
         poll_timeout: coherence.poll_timeout,
         staleness_bound: coherence.staleness_bound,
         catch_up_timeout: coherence.catch_up_timeout,
+        floors_max: coherence.floors_max,
+        changes_max: coherence.changes_max,
         fill_timeout: origin.fill_timeout,
         stale_after: origin.stale_after,
         retry_after: origin.retry_after,
@@ -87,6 +91,10 @@ pub(crate) fn sql(config: &Config) -> SqlSettings {
         acquire_timeout: database.acquire_timeout,
         statement_timeout: database.statement_timeout,
         statement_cache: database.statement_cache_max,
+        retention: Retention {
+            age: database.log_retention,
+            rows_max: database.log_rows_max,
+        },
     }
 }
 
@@ -150,6 +158,32 @@ pub(crate) fn rocks(
         free_bytes_min: l3.free_bytes_min,
         breaker: breaker(l3.breaker),
         ..defaults
+    }
+}
+
+pub(crate) fn nats(config: &Config, bus: &NatsConfig) -> NatsSettings {
+    let defaults = NatsSettings::default();
+    NatsSettings {
+        urls: bus.urls.iter().map(|url| url.expose().to_owned()).collect(),
+        credentials: bus.credentials_file.clone(),
+        tls: NatsTls {
+            required: bus.tls,
+            authorities: bus.tls_ca_file.clone(),
+            client: bus.tls_client.clone(),
+        },
+        prefix: bus.prefix.clone(),
+        stream: bus.stream.clone(),
+        stream_age_max: bus.stream_age_max,
+        stream_bytes_max: bus.stream_bytes_max,
+        replicas: bus.stream_replicas,
+        queue_bytes_max: bus.queue_bytes_max,
+        inbox_bytes_max: bus.inbox_bytes_max,
+        connect_timeout: bus.connect_timeout,
+        ping_interval: bus.ping_interval,
+        reconnect_min: bus.reconnect_min,
+        reconnect_max: bus.reconnect_max,
+        name: config.node().name.clone().unwrap_or(defaults.name),
+        stream_check_interval: defaults.stream_check_interval,
     }
 }
 

@@ -675,3 +675,40 @@ fn the_process_environment_is_read_as_it_is() {
     assert!(text.contains("<HOTSHELF_Node__Name=Shop 1.0>"), "{text}");
     assert!(!text.contains("OTHER"), "{text}");
 }
+
+#[test]
+fn the_bus_is_off_unless_its_kind_is_given() {
+    let (config, _) = load("[bus]\nurls = ['nats://n']\n", &[], &[]).unwrap();
+    assert!(config.bus().is_none());
+    let file = "[bus]\nkind = 'nats'\nurls = ['nats://a', 'tls://b']\nstream_age_max_s = 60\n";
+    let (config, _) = load(file, &[("HOTSHELF_BUS__PREFIX", "eu.shop-1")], &[]).unwrap();
+    let bus = config.bus().unwrap();
+    assert_eq!(bus.urls.len(), 2);
+    assert_eq!((&*bus.prefix, &*bus.stream), ("eu.shop-1", "hotshelf"));
+    assert_eq!(bus.stream_age_max, Duration::from_secs(60));
+    assert!(bus.tls_client.is_none() && !bus.tls);
+}
+
+#[test]
+fn a_bus_that_cannot_work_is_refused_with_the_way_out() {
+    let nats = |more: &str| format!("[bus]\nkind = 'nats'\nurls = ['nats://n']\n{more}\n");
+    let no_urls = "[bus]\nkind = 'nats'\n";
+    refused(no_urls, "bus.urls", "say where NATS is");
+    refused(&nats("prefix = 'shop.*'"), "bus.prefix", "letters");
+    refused(&nats("prefix = 'shop.'"), "bus.prefix", "between them");
+    refused(&nats("stream = 'a.b'"), "bus.stream", "letters");
+    let rule = "the least must not exceed";
+    refused(
+        &nats("reconnect_min_ms = 3000"),
+        "bus.reconnect_min_ms",
+        rule,
+    );
+    let alone = "needs `bus.tls_key_file`";
+    refused(
+        &nats("tls_cert_file = 'node.pem'"),
+        "bus.tls_cert_file",
+        alone,
+    );
+    refused("[bus]\nkind = 'redis'\n", "bus.kind", "`none` or `nats`");
+    refused("[bus]\nurls = ['redis://n']\n", "bus.urls", "nats://");
+}

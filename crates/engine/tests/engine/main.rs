@@ -3,6 +3,7 @@
 
 mod batch;
 mod fill;
+mod follow;
 mod proof;
 mod properties;
 mod read;

@@ -9,8 +9,11 @@ use hotshelf_model::{
     Boot, Clock, DbTime, Error, ErrorKind, FreshnessPolicy, Id, Key, Kind, Namespace,
     NamespaceName, Shape, Tier, TierName, UnavailableReason, Variant, VariantSchema, Version,
 };
-use hotshelf_testkit::{FakeLeases, FakeOrigin, FakeTier, ManualClock};
+use hotshelf_testkit::{
+    BusFaults, FakeBus, FakeHub, FakeLeases, FakeOrigin, FakeTier, ManualClock,
+};
 use proptest::prelude::*;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::shop::{products, text};
@@ -43,7 +46,16 @@ enum Op {
     Schedule(At, u64),
     Bump,
     FailOver,
+    LoseTail(usize),
+    Prune,
     RenewHist,
+    SequenceAtOnce,
+    SequenceByPolls,
+    Write(usize, At),
+    Restart(usize, bool),
+    FailBus(u8),
+    CutBus(usize),
+    MendBus,
     Read(usize, At),
     ReadVersion(usize, At),
     ReadBehind(usize, At),
@@ -77,6 +89,15 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (at(), 1_u64..20_000).prop_map(|(at, ms)| Op::Schedule(at, ms)),
         1 => Just(Op::Bump),
         1 => Just(Op::FailOver),
+        1 => (0..4_usize).prop_map(Op::LoseTail),
+        1 => Just(Op::Prune),
+        1 => Just(Op::SequenceAtOnce),
+        1 => Just(Op::SequenceByPolls),
+        4 => (node(), at()).prop_map(|(node, at)| Op::Write(node, at)),
+        2 => (node(), any::<bool>()).prop_map(|(node, saves)| Op::Restart(node, saves)),
+        1 => (0..80_u8).prop_map(Op::FailBus),
+        1 => node().prop_map(Op::CutBus),
+        1 => Just(Op::MendBus),
         1 => Just(Op::RenewHist),
         16 => (node(), at()).prop_map(|(node, at)| Op::Read(node, at)),
         4 => (node(), at()).prop_map(|(node, at)| Op::ReadVersion(node, at)),
@@ -109,6 +130,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 #[derive(Clone, Debug)]
 struct Commit {
     at: Boot,
+    /// When a failover lost it.
+    lost_at: Option<Boot>,
     version: Version,
     course: Vec<(DbTime, String)>,
 }
@@ -147,7 +170,11 @@ struct World {
     l2: Arc<FakeTier>,
     leases: Arc<FakeLeases>,
     namespaces: HashMap<&'static str, Namespace>,
-    nodes: Vec<(Cache, Arc<FakeTier>)>,
+    hub: Arc<FakeHub>,
+    folder: TempDir,
+    nodes: Vec<(Cache, Arc<FakeTier>, Arc<FakeBus>)>,
+    /// What each node has written since the log began anew.
+    written: HashMap<(usize, &'static str, &'static str), Version>,
     /// For each node, up to when it is known to know every commit.
     proved: [Boot; NODES],
     commits: HashMap<(&'static str, &'static str), Vec<Commit>>,
@@ -223,7 +250,10 @@ impl World {
                 ("products", namespace(products(), true)),
                 ("stock", namespace(stock(), false)),
             ]),
+            hub: FakeHub::new(11),
+            folder: tempfile::tempdir().unwrap(),
             nodes: Vec::new(),
+            written: HashMap::new(),
             proved: [Boot::default(); NODES],
             commits: HashMap::new(),
             behind: Vec::new(),
@@ -234,17 +264,20 @@ impl World {
             is_standby: false,
         };
         for node in 0..NODES {
-            let started = world.start();
+            let disk = Arc::new(FakeTier::new(TierName::L3));
+            let started = world.start(node, disk);
             world.nodes.push(started);
             world.catch_up(node).await;
         }
         world
     }
 
-    fn start(&self) -> (Cache, Arc<FakeTier>) {
-        let l3 = Arc::new(FakeTier::new(TierName::L3));
+    fn start(&self, node: usize, l3: Arc<FakeTier>) -> (Cache, Arc<FakeTier>, Arc<FakeBus>) {
+        let bus = self.hub.join();
         let settings = EngineSettings {
             staleness_bound: BOUND,
+            // One in each shard, so that floors are given up.
+            floors_max: 64,
             ..EngineSettings::default()
         };
         let mut builder = Cache::builder(Arc::clone(&self.origin) as _)
@@ -252,11 +285,14 @@ impl World {
             .clock(Arc::clone(&self.clock) as _)
             .l2(Arc::clone(&self.l2) as _)
             .l3(Arc::clone(&l3) as Arc<dyn Tier>)
-            .leases(Arc::clone(&self.leases) as _);
+            .leases(Arc::clone(&self.leases) as _)
+            .bus(Arc::clone(&bus) as _)
+            .cluster_leases(Arc::clone(&self.origin) as _)
+            .checkpoint(self.folder.path().join(node.to_string()));
         for namespace in self.namespaces.values() {
             builder = builder.namespace(namespace.clone(), Arc::clone(&self.origin) as _);
         }
-        (builder.start(), l3)
+        (builder.start(), l3, bus)
     }
 
     async fn run(&mut self, op: &Op) {
@@ -278,13 +314,34 @@ impl World {
             Op::Bump => {
                 self.origin.bump(&products());
             }
-            Op::FailOver => self.origin.fail_over(),
+            Op::FailOver => {
+                self.origin.fail_over();
+                self.written.clear();
+            }
+            Op::LoseTail(rows) => self.lose_tail(rows),
+            Op::Prune => {
+                self.origin.prune(self.origin.head().position);
+                self.written.clear();
+            }
             Op::RenewHist => {
                 self.origin.renew_hist();
+                self.written.clear();
             }
+            Op::SequenceAtOnce => self.origin.sequence_at_once(),
+            Op::SequenceByPolls => self.origin.sequence_by_polls(),
+            Op::Write(node, at) => self.write(node, at),
+            Op::Restart(node, saves) => self.restart(node, saves).await,
+            Op::FailBus(percent) => self.hub.set_faults(BusFaults {
+                lose_percent: percent,
+                duplicate_percent: percent,
+                delay_percent: percent,
+            }),
+            Op::CutBus(node) => self.nodes[node].2.disconnect(),
+            Op::MendBus => self.mend_bus(),
             Op::Read(node, at) => {
                 let begun = self.begin(node);
                 let outcome = self.nodes[node].0.get(&key(at), options()).await;
+                self.check_own_write(node, at, &outcome);
                 self.check(&(at, begun, self.clock.now(), outcome));
             }
             Op::ReadVersion(node, at) => self.read_version(node, at).await,
@@ -367,13 +424,77 @@ impl World {
             }
         };
         let commits = self.commits.entry((namespace, id)).or_default();
-        if commits.last().map_or(Version::NONE, |last| last.version) != version {
+        let living = commits.iter().rev().find(|commit| commit.lost_at.is_none());
+        if living.map_or(Version::NONE, |last| last.version) != version {
             let at = self.clock.now();
             commits.push(Commit {
                 at,
+                lost_at: None,
                 version,
                 course,
             });
+        }
+    }
+
+    /// A write through a node, which must never answer an older version again.
+    fn write(&mut self, node: usize, at: At) {
+        self.changes += 1;
+        self.change(at, vec![(DbTime(0), document(at, self.changes))]);
+        let (namespace, id, _) = KEYS[at];
+        let follows = self.nodes[node].0.status().position.is_some();
+        if namespace != "products" || !follows {
+            return;
+        }
+        let name = &self.namespaces[namespace].name;
+        let version = self.origin.version_of(name, id);
+        self.nodes[node]
+            .0
+            .written(name, &Id::new(id).unwrap(), version);
+        self.written.insert((node, namespace, id), version);
+    }
+
+    fn check_own_write(&self, node: usize, at: At, outcome: &Result<Answer, Error>) {
+        let (namespace, id, _) = KEYS[at];
+        if let (Some(version), Ok(answer)) = (self.written.get(&(node, namespace, id)), outcome) {
+            assert!(
+                answer.version() >= *version,
+                "{id} was written here: {answer:?}"
+            );
+        }
+    }
+
+    /// A failover to a standby that lagged.
+    fn lose_tail(&mut self, rows: usize) {
+        self.origin.fail_over_losing(rows);
+        self.written.clear();
+        let now = self.clock.now();
+        for ((namespace, id), commits) in &mut self.commits {
+            let version = self.origin.version_of(&self.namespaces[namespace].name, id);
+            for commit in commits {
+                if commit.version > version && commit.lost_at.is_none() {
+                    commit.lost_at = Some(now);
+                }
+            }
+        }
+    }
+
+    async fn restart(&mut self, node: usize, saves: bool) {
+        let (cache, l3, bus) = self.nodes.remove(node);
+        if saves {
+            cache.write_checkpoint().await;
+        }
+        drop((cache, bus));
+        let started = self.start(node, l3);
+        self.nodes.insert(node, started);
+        self.proved[node] = Boot::default();
+        self.written.retain(|(writer, ..), _| *writer != node);
+    }
+
+    fn mend_bus(&self) {
+        self.hub.set_faults(BusFaults::NONE);
+        self.hub.release();
+        for (.., bus) in &self.nodes {
+            bus.reconnect();
         }
     }
 
@@ -393,7 +514,7 @@ impl World {
         let Some(last) = self
             .commits
             .get(&(namespace, id))
-            .and_then(|commits| commits.last())
+            .and_then(|commits| commits.iter().rev().find(|commit| commit.lost_at.is_none()))
         else {
             return;
         };
@@ -457,6 +578,7 @@ impl World {
         self.origin.answer_as_replica(false);
         self.l2.recover();
         self.leases.recover();
+        self.mend_bus();
         self.is_broken = false;
         self.polls_are_broken = false;
         // Leases and fills run out.
@@ -466,7 +588,7 @@ impl World {
             self.check(&outcome);
         }
         self.is_standby = false;
-        for (cache, l3) in &self.nodes {
+        for (cache, l3, _) in &self.nodes {
             l3.recover();
             until("every fill has landed", || cache.status().fills == 0).await;
         }
@@ -501,6 +623,7 @@ impl World {
         let (namespace, id, _) = KEYS[*at];
         let never = Commit {
             at: Boot::default(),
+            lost_at: None,
             version: Version::NONE,
             course: Vec::new(),
         };
@@ -517,12 +640,20 @@ impl World {
             .find(|commit| commit.version == answer.version())
             .unwrap();
         assert!(commit.at <= *ended, "an answer from the future");
+        let is_fresh = matches!(answer.freshness(), Freshness::Fresh { .. });
+        if is_fresh && namespace == "products" {
+            let is_known_lost = commit.lost_at.is_some_and(|at| at < begun.proved);
+            assert!(
+                !is_known_lost,
+                "lost and known to be: {answer:?} of {commit:?}"
+            );
+        }
 
         let bound = self.bound(namespace, answer, begun);
         let newest = commits
             .iter()
             .rev()
-            .find(|commit| commit.at < begun.at.minus(bound))
+            .find(|commit| commit.at < begun.at.minus(bound) && commit.lost_at.is_none())
             .unwrap_or(&commits[0]);
         let what = || {
             format!(
@@ -534,7 +665,6 @@ impl World {
         };
         assert!(answer.version() >= newest.version, "too old: {}", what());
 
-        let is_fresh = matches!(answer.freshness(), Freshness::Fresh { .. });
         // Time alone changes a document without any delay.
         let flips_since = if is_fresh && namespace == "products" {
             begun.at

@@ -1,14 +1,15 @@
 //! A shop with one or more nodes over fakes, on a clock that the test moves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_engine::{Answer, Cache, EngineSettings, Freshness, ReadOptions};
+use hotshelf_engine::{Answer, Builder, Cache, EngineSettings, Freshness, ReadOptions};
 use hotshelf_model::{
     Clock, Error, FreshnessPolicy, Id, Key, Namespace, NamespaceName, Shape, Tier, TierKey,
     TierName, Variant, VariantSchema,
 };
-use hotshelf_testkit::{FakeLeases, FakeOrigin, FakeTier, ManualClock};
+use hotshelf_testkit::{FakeHub, FakeLeases, FakeOrigin, FakeTier, ManualClock};
 
 /// Everything that the nodes of a shop share.
 pub(crate) struct Shop {
@@ -18,6 +19,8 @@ pub(crate) struct Shop {
     pub(crate) leases: Arc<FakeLeases>,
     pub(crate) settings: EngineSettings,
     pub(crate) namespace: Namespace,
+    /// Where nodes remember what they know across a restart.
+    pub(crate) checkpoint: Option<PathBuf>,
 }
 
 /// One node with a disk of its own.
@@ -58,6 +61,7 @@ impl Shop {
             leases: Arc::new(leases),
             settings: EngineSettings::default(),
             namespace,
+            checkpoint: None,
         }
     }
 
@@ -70,26 +74,48 @@ impl Shop {
 
     /// Starts a node and waits until it has caught up.
     pub(crate) async fn node(&self) -> Node {
-        let node = self.node_without_waiting();
-        node.until("the node has caught up", |node| node.cache.is_ready())
-            .await;
-        node
+        caught_up(self.node_without_waiting()).await
+    }
+
+    /// The same with a bus.
+    pub(crate) async fn node_on(&self, hub: &Arc<FakeHub>) -> Node {
+        let disk = Arc::new(FakeTier::new(TierName::L3));
+        let builder = self
+            .builder(&disk)
+            .bus(hub.join())
+            .cluster_leases(Arc::clone(&self.origin) as _);
+        caught_up(self.start(builder, disk)).await
+    }
+
+    /// The same with the disk of an earlier node.
+    pub(crate) async fn node_with_disk(&self, disk: Arc<FakeTier>) -> Node {
+        caught_up(self.start(self.builder(&disk), disk)).await
     }
 
     /// Starts a node.
     pub(crate) fn node_without_waiting(&self) -> Node {
-        let l3 = Arc::new(FakeTier::new(TierName::L3));
-        let cache = Cache::builder(Arc::clone(&self.origin) as _)
+        let disk = Arc::new(FakeTier::new(TierName::L3));
+        self.start(self.builder(&disk), disk)
+    }
+
+    fn builder(&self, disk: &Arc<FakeTier>) -> Builder {
+        let builder = Cache::builder(Arc::clone(&self.origin) as _)
             .settings(self.settings)
             .clock(Arc::clone(&self.clock) as _)
             .l2(Arc::clone(&self.l2) as _)
-            .l3(Arc::clone(&l3) as Arc<dyn Tier>)
+            .l3(Arc::clone(disk) as Arc<dyn Tier>)
             .leases(Arc::clone(&self.leases) as _)
-            .namespace(self.namespace.clone(), Arc::clone(&self.origin) as _)
-            .start();
+            .namespace(self.namespace.clone(), Arc::clone(&self.origin) as _);
+        match &self.checkpoint {
+            Some(path) => builder.checkpoint(path),
+            None => builder,
+        }
+    }
+
+    fn start(&self, builder: Builder, disk: Arc<FakeTier>) -> Node {
         Node {
-            l3,
-            ..self.over(cache)
+            l3: disk,
+            ..self.over(builder.start())
         }
     }
 
@@ -102,9 +128,24 @@ impl Shop {
         }
     }
 
+    /// Changes something and prunes it from the log before any node has read it, so that they all resync.
+    pub(crate) fn lose_rows(&self) {
+        let position = self.origin.head().position.0;
+        self.origin.put("something else", format!("{position}"));
+        self.origin
+            .put("something else", format!("{position} again"));
+        self.origin.prune(self.origin.head().position);
+    }
+
     pub(crate) fn tier_key(&self, id: &str) -> TierKey {
         self.namespace.tier_key(self.origin.head().hist, &key(id))
     }
+}
+
+async fn caught_up(node: Node) -> Node {
+    node.until("the node has caught up", |node| node.cache.is_ready())
+        .await;
+    node
 }
 
 impl Node {

@@ -1,12 +1,16 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
+mod follow;
+mod lead;
 mod write;
 
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hotshelf_model::{Error, ErrorKind, Poll, Position, Timeline, Version};
+use hotshelf_model::{Error, ErrorKind, Position, Timeline, Version};
+use hotshelf_telemetry::Counter;
+use hotshelf_telemetry::metric::{LOG_PRUNED, LOG_SKIPPED};
 use serde_json::json;
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -19,13 +23,16 @@ use super::{FetchParameters, Statement};
 use crate::failure::failed;
 use crate::lent::{Lent, within};
 use crate::placeholders::Translated;
-use crate::settings::SqlSettings;
+use crate::settings::{Retention, SqlSettings};
 use crate::snapshot::{Row, State, hist, unsigned};
 
 const STATE: &str = include_str!("../sql/sqlite/state.sql");
 
 /// Each connection is a thread; more than the machine's disk and cores can use only cost memory.
 const READERS_MAX: u32 = 8;
+
+/// SQLite knows no failover.
+const TIMELINE: Timeline = Timeline(1);
 
 /// A SQLite database.
 #[derive(Debug)]
@@ -35,6 +42,9 @@ pub(crate) struct Sqlite {
     limit: Duration,
     versions: SqlStr,
     poll: SqlStr,
+    retention: Retention,
+    pruned: Counter,
+    skipped: Counter,
 }
 
 impl Sqlite {
@@ -63,6 +73,9 @@ impl Sqlite {
             limit: settings.statement_timeout,
             versions: framed(include_str!("../sql/sqlite/versions.sql")),
             poll: framed(include_str!("../sql/sqlite/poll.sql")),
+            retention: settings.retention,
+            pruned: LOG_PRUNED.counter(&[]),
+            skipped: LOG_SKIPPED.counter(&[]),
         })
     }
 
@@ -116,20 +129,6 @@ impl Sqlite {
         Ok((state, versions))
     }
 
-    /// The log is written by the triggers themselves, so a poll is one reading and always settled.
-    pub(crate) async fn poll(&self) -> Result<Poll, Error> {
-        let rows = self.read(sqlx::query(self.poll.clone())).await;
-        let poll = |row: &SqliteRow| {
-            Ok(Poll {
-                head: state(row)?.head(),
-                version_max: Version(unsigned(row.try_get("version")?)),
-                settled: true,
-            })
-        };
-        rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?))
-            .map_err(|error| failed("reading the head of the change log", error))
-    }
-
     async fn read(
         &self,
         query: Query<'_, sqlx::Sqlite, SqliteArguments>,
@@ -157,7 +156,7 @@ fn state(row: &SqliteRow) -> Result<State, sqlx::Error> {
     let now_ms: i64 = row.try_get("now_ms")?;
     Ok(State {
         hist: hist(row.try_get("uuid")?, 0),
-        timeline: Timeline(1),
+        timeline: TIMELINE,
         position: Position(unsigned(row.try_get("pos")?)),
         now_us: unsigned(now_ms) * 1000,
         primary: true,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hotshelf_model::ChangeLog;
+use hotshelf_model::{ChangeLog, Position};
 
 use super::shop::{Shop, product, shop};
 use crate::{Database, Dialect, SqlSettings};
@@ -43,8 +43,8 @@ async fn contended_keys_are_logged_exactly_once_at_dense_positions() {
     for table in ["price", "stock"] {
         shop.sql(&format!(
             "CREATE TABLE {table}_note (id bigserial PRIMARY KEY, product_id text NOT NULL, availability text DEFAULT 'in_stock');
-             CREATE TRIGGER t AFTER INSERT ON {table}_note REFERENCING NEW TABLE AS new_rows
-                FOR EACH STATEMENT EXECUTE FUNCTION touch_{table}()"
+             CREATE CONSTRAINT TRIGGER t AFTER INSERT ON {table}_note DEFERRABLE INITIALLY DEFERRED
+                FOR EACH ROW WHEN (touch('000010' || NEW.product_id)) EXECUTE FUNCTION seal()"
         ))
         .await;
     }
@@ -62,7 +62,7 @@ async fn contended_keys_are_logged_exactly_once_at_dense_positions() {
         async {
             let sequencers = nodes.iter().map(|node| async {
                 while !done.load(Ordering::SeqCst) {
-                    node.poll().await.unwrap();
+                    node.poll(Position(0)).await.unwrap();
                     tokio::task::yield_now().await;
                 }
             });

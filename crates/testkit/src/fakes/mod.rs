@@ -3,12 +3,14 @@
 //! They wait with `tokio::time`, so a test with a paused clock takes no time, and they hold calls at a [`Gate`], so a test
 //! decides the order of events instead of hoping for it.
 
+mod bus;
 mod clock;
 mod gate;
 mod leases;
 mod origin;
 mod tier;
 
+pub use bus::{BusFaultCounts, BusFaults, FakeBus, FakeHub};
 pub use clock::ManualClock;
 pub use gate::Gate;
 pub use leases::FakeLeases;
