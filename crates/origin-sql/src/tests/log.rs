@@ -19,11 +19,11 @@ async fn rows_after(origin: &SqlOrigin, position: u64) -> Vec<LogRow> {
 /// The ids of the records of rows, in order.
 fn ids(rows: &[LogRow]) -> Vec<&str> {
     let records = rows.iter().flat_map(|row| &row.records);
-    let id = |record| match record {
-        &Record::Key { ref id, .. } => Some(id.as_str()),
+    let ids = records.filter_map(|record| match record {
+        Record::Key { id, .. } => Some(id.as_str()),
         Record::Parent { .. } => None,
-    };
-    records.filter_map(id).collect()
+    });
+    ids.collect()
 }
 
 #[tokio::test]

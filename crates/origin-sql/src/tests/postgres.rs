@@ -64,7 +64,7 @@ async fn a_key_that_is_touched_often_has_the_last_word_of_its_own_table() {
         let records = shop.records_after(before).await;
         let own: Vec<_> = records
             .iter()
-            .filter(|record| record.1 < "m".to_owned())
+            .filter(|record| record.1.as_str() < "m")
             .collect();
         let operations: Vec<_> = own.iter().map(|record| record.3).collect();
         assert_eq!(operations, [expected; 2]);
