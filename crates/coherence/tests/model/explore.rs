@@ -88,10 +88,12 @@ fn violation(name: &str, steps: &[impl std::fmt::Debug]) -> String {
 }
 
 impl Explored {
-    /// Asserts that nothing was violated, and that there was something that could have been.
+    /// Asserts that nothing was violated, and that there was something that could have been. One that was not explored to its end may
+    /// not have come so far.
     pub(crate) fn assert_safe(&self) {
         let violations = self.violations.join("\n");
         assert!(self.violations.is_empty(), "{}: {violations}", self.name);
-        assert!(self.is_proved, "{}: no hit after every change", self.name);
+        let is_empty = self.is_whole && !self.is_proved;
+        assert!(!is_empty, "{}: no hit after every change", self.name);
     }
 }
