@@ -9,6 +9,7 @@ Usage: cargo xtask <command> [arguments]
 
   up        build hotshelf in release and serve a generated catalogue
   test      install the servers that the tests need and run every test
+  model     explore the consistency protocol, and show what was explored
   ci        everything that CI checks, in its order
   tidy      the rules of this repository that no compiler checks
   codegen   write the generated files, or check that they are up to date
@@ -19,7 +20,7 @@ Usage: cargo xtask <command> [arguments]
 `cargo xtask <command> --help` says more.";
 
 /// One text per command, in the order of the overview.
-const TEXTS: [(&str, &str); 8] = [
+const TEXTS: [(&str, &str); 9] = [
     (
         "up",
         "\
@@ -45,6 +46,18 @@ With `-p PACKAGE` only that package is tested. `--no-install` must come first.
   cargo xtask test
   cargo xtask test late_fill
   cargo xtask test -p hotshelf-engine -- --nocapture",
+    ),
+    (
+        "model",
+        "\
+Usage: cargo xtask model [--long] [--steps NUMBER]
+
+Runs the model test of hotshelf-coherence and prints a line for each exploration: scope and,
+if one is, the broken rule; states, steps, what came out, and the time.
+
+  --long          also the larger explorations, 20,000,000 steps each: half an hour and a
+                  few gigabytes of memory
+  --steps NUMBER  the same with so many steps each",
     ),
     (
         "ci",

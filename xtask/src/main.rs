@@ -10,6 +10,7 @@ mod ci;
 mod codegen;
 mod help;
 mod install;
+mod model;
 mod process;
 mod test;
 mod tidy;
@@ -48,6 +49,7 @@ fn dispatch(args: &[OsString]) -> anyhow::Result<()> {
     match command.as_ref() {
         "up" => up::run(rest),
         "test" => test::run(rest),
+        "model" => model::run(rest),
         "ci" => args::none("ci", rest).and_then(|()| ci::run()),
         "tidy" => args::none("tidy", rest).and_then(|()| tidy::run()),
         "codegen" => codegen::run(rest),

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
-use hotshelf_model::{Boot, NamespaceName, Position, Version};
+use hotshelf_model::{Boot, NamespaceName, Position, Timeline, Version};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// What a floor is kept under: a hash of namespace and id, or of a parent's name.
@@ -198,10 +198,14 @@ impl Floors {
             dropped += usize::from(hint.heard != before);
             !hint.is_void()
         });
+        self.drop_void_hints();
+        dropped
+    }
+
+    fn drop_void_hints(&mut self) {
         let mut order = std::mem::take(&mut self.hint_order);
         order.retain(|&(key, version)| self.is_hinted(key, version));
         self.hint_order = order;
-        dropped
     }
 
     fn is_hinted(&self, key: FloorKey, version: Version) -> bool {
@@ -210,17 +214,27 @@ impl Floors {
             .is_some_and(|hint| hint.news == version)
     }
 
-    /// Forgets what the log has said: after a resync the low mark says it. What runs ahead of the log stays: on the same timeline no
-    /// commit was lost, and one without a position yet is below no low mark.
-    pub fn forget_log(&mut self) {
+    /// After a resync in the same history, to a log on `timeline`: forgets what the log has said, because the low mark says it, and what
+    /// was said of older timelines, because it may have been lost. Writes of this timeline that have no position yet stay: a copy
+    /// from before one of them can stand at the very head, and is not below the low mark.
+    pub fn resync(&mut self, timeline: Timeline) {
         self.log.clear();
         self.order.clear();
+        let is_lost = |version: Version| version.timeline() < u64::from(timeline.0);
+        self.hints.retain(|_, hint| {
+            if is_lost(hint.own) {
+                hint.own = Version::NONE;
+            }
+            hint.heard = hint.heard.filter(|&(version, _)| !is_lost(version));
+            !hint.is_void()
+        });
+        self.drop_void_hints();
     }
 
-    /// Forgets everything: on a new timeline the commits that were waited for may have been lost, and in another history there are none
-    /// of them. To forget own writes on the same timeline would be wrong ([`Floors::forget_log`]).
+    /// Forgets everything: what was said in another history says nothing in this one.
     pub fn clear(&mut self) {
-        self.forget_log();
+        self.log.clear();
+        self.order.clear();
         self.hints.clear();
         self.hint_order.clear();
     }

@@ -209,8 +209,8 @@ impl Knowledge {
         }
     }
 
-    /// What a node knows after a resync or in another history: nothing but the head. Its floors have to be cleared after this is in
-    /// force, so that no copy is admitted between.
+    /// What a node knows after a resync or in another history: nothing but the head. After this is in force, so that no copy is admitted
+    /// between, its floors follow: [`crate::Floors::resync`], or [`crate::Floors::clear`] in another history.
     #[must_use]
     pub fn resynced(self, poll: &Poll) -> Self {
         Self::at_head(poll, self.generation.next())

@@ -51,10 +51,7 @@ fn a_write_of_this_node_waits_for_the_log_for_ever() {
     assert_eq!(floors.expire_hints(Boot(u64::MAX)), 0);
     assert_eq!(floors.of(key(1)), Version(9));
     floors.clear();
-    assert!(
-        floors.is_empty(),
-        "a resync ends it: the commit may have been lost"
-    );
+    assert!(floors.is_empty(), "another history ends it");
 }
 
 #[test]
@@ -99,15 +96,28 @@ fn the_log_confirms_an_own_write_and_leaves_what_is_said_beyond_it() {
 }
 
 #[test]
-fn a_resync_on_the_same_timeline_leaves_writes_that_have_no_position_yet() {
+fn a_resync_leaves_writes_of_the_timeline_that_have_no_position_yet() {
+    let version = |timeline: u64, sequence: u64| Version(timeline << 40 | sequence);
     let mut floors = Floors::new(8);
-    assert_eq!(floors.raise(key(1), Version(4), Position(1)), None);
-    floors.hint(key(1), Version(5), None);
-    assert_eq!(floors.raise(key(2), Version(6), Position(2)), None);
-    floors.forget_log();
-    assert_eq!(floors.len(), 0);
-    assert_eq!(floors.of(key(1)), Version(5));
-    assert_eq!(floors.of(key(2)), Version::NONE);
+    assert_eq!(floors.raise(key(1), version(1, 3), Position(1)), None);
+    floors.hint(key(1), version(1, 4), None);
+    floors.hint(key(2), version(1, 5), Some(Boot(100)));
+    floors.hint(key(3), version(2, 1), None);
+    floors.hint(key(4), version(1, 6), None);
+    floors.hint(key(4), version(2, 2), Some(Boot(100)));
+    let of = |floors: &Floors| [1, 2, 3, 4].map(|number| floors.of(key(number)));
+
+    floors.resync(Timeline(1));
+    assert_eq!(floors.len(), 0, "the low mark says it");
+    let all = [version(1, 4), version(1, 5), version(2, 1), version(2, 2)];
+    assert_eq!(of(&floors), all);
+
+    floors.resync(Timeline(2));
+    let left = [Version::NONE, Version::NONE, version(2, 1), version(2, 2)];
+    assert_eq!(of(&floors), left, "the others may have been lost");
+    assert_eq!(floors.expire_hints(Boot(100)), 1);
+    assert_eq!(floors.of(key(4)), Version::NONE);
+    assert_eq!(floors.hint_order.len(), 1);
 }
 
 #[test]
