@@ -1,6 +1,6 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
-//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`bus`], [`seams`]. This crate does no I/O.
+//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`bus`], [`seams`], [`writer`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod breaker;
@@ -17,6 +17,7 @@ pub mod product;
 pub mod seams;
 pub mod variant;
 pub mod version;
+pub mod writer;
 
 pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use bus::{Bus, BusEvent, Channel, Published};
@@ -34,3 +35,7 @@ pub use seams::{
 };
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};
+pub use writer::{
+    ChangeRecorder, PostedChange, ProductChange, ProductFields, ProductWrite, ProductWriter, Recorded,
+    WriteEffect, WriteOutcome,
+};

@@ -11,11 +11,13 @@ mod failure;
 mod lent;
 mod migrate;
 mod placeholders;
+mod product;
 mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod write;
 
 use std::collections::HashMap;
 

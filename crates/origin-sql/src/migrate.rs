@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 2] = [
+const POSTGRES: [(i64, &str, &str); 4] = [
     (
         1,
         "create change log",
@@ -15,9 +15,19 @@ const POSTGRES: [(i64, &str, &str); 2] = [
         "create products",
         include_str!("../../../migrations/postgres/0002_create_products.sql"),
     ),
+    (
+        5,
+        "write products",
+        include_str!("../../../migrations/postgres/0005_write_products.sql"),
+    ),
+    (
+        6,
+        "post changes",
+        include_str!("../../../migrations/postgres/0006_post_changes.sql"),
+    ),
 ];
 
-const SQLITE: [(i64, &str, &str); 2] = [
+const SQLITE: [(i64, &str, &str); 3] = [
     (
         1,
         "create change log",
@@ -27,6 +37,11 @@ const SQLITE: [(i64, &str, &str); 2] = [
         2,
         "create products",
         include_str!("../../../migrations/sqlite/0002_create_products.sql"),
+    ),
+    (
+        6,
+        "post changes",
+        include_str!("../../../migrations/sqlite/0006_post_changes.sql"),
     ),
 ];
 

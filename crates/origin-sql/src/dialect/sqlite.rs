@@ -1,5 +1,6 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
+mod product;
 mod write;
 
 use std::path::Path;
