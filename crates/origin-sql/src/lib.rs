@@ -9,6 +9,7 @@
 mod dialect;
 mod failure;
 mod lent;
+mod log;
 mod migrate;
 mod placeholders;
 mod product;
@@ -22,8 +23,8 @@ mod write;
 use std::collections::HashMap;
 
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Fetch, FetchRequest, Id, NamespaceName, Origin,
-    Poll, Product, Variant, Version, Versions,
+    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Fetch, FetchRequest, Id, LogRead,
+    NamespaceName, Origin, Poll, Position, Product, Variant, Version, Versions,
 };
 
 use dialect::postgres::Postgres;
@@ -253,11 +254,20 @@ impl Origin for SqlOrigin {
 }
 
 impl ChangeLog for SqlOrigin {
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>> {
-        Box::pin(async {
+    fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
+        Box::pin(async move {
             match &self.database {
-                Database::Postgres(database) => database.poll().await,
-                Database::Sqlite(database) => database.poll().await,
+                Database::Postgres(database) => database.poll(known).await,
+                Database::Sqlite(database) => database.poll(known).await,
+            }
+        })
+    }
+
+    fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>> {
+        Box::pin(async move {
+            match &self.database {
+                Database::Postgres(database) => database.read_rows(position, rows_max).await,
+                Database::Sqlite(database) => database.read_rows(position, rows_max).await,
             }
         })
     }

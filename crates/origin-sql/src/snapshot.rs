@@ -152,6 +152,11 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
 
+/// A row's random number, which is any number at all.
+pub(crate) fn nonce(value: i64) -> u64 {
+    value.cast_unsigned()
+}
+
 /// A number of ours for the database, which has no unsigned ones; beyond its range it is the greatest.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

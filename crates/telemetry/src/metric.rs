@@ -94,6 +94,8 @@ metrics_list! {
         "Polls of the change log: settled, unsettled or failed.";
     LOG_SEQUENCED = Counter "hotshelf_change_log_sequenced_total" []
         "Records of the change log to which this node gave a position.";
+    LOG_SKIPPED = Counter "hotshelf_change_log_skipped_total" []
+        "Records of the change log that no key can name, so that this node left them out.";
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
     PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []

@@ -1,5 +1,6 @@
 //! PostgreSQL: pools, and the statements that read.
 
+mod follow;
 mod product;
 mod sequencer;
 mod write;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use hotshelf_model::{Error, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
-use hotshelf_telemetry::metric::{LOG_SEQUENCED, SEQUENCER_CONFLICTS};
+use hotshelf_telemetry::metric::{LOG_SEQUENCED, LOG_SKIPPED, SEQUENCER_CONFLICTS};
 use sqlx::postgres::{
     PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Postgres {
     versions: SqlStr,
     poll: SqlStr,
     batch_limit: sequencer::BatchLimit,
+    skipped: Counter,
     sequenced: Counter,
     conflicts: Counter,
 }
@@ -69,6 +71,7 @@ impl Postgres {
             versions: framed(include_str!("../sql/postgres/versions.sql")),
             poll: framed(include_str!("../sql/postgres/poll.sql")),
             batch_limit: sequencer::BatchLimit::default(),
+            skipped: LOG_SKIPPED.counter(&[]),
             sequenced: LOG_SEQUENCED.counter(&[]),
             conflicts: SEQUENCER_CONFLICTS.counter(&[]),
         })

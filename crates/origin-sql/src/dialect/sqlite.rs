@@ -1,5 +1,6 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
+mod follow;
 mod product;
 mod write;
 
@@ -7,7 +8,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hotshelf_model::{Error, ErrorKind, Poll, Position, Timeline, Version};
+use hotshelf_model::{Error, ErrorKind, Position, Timeline, Version};
+use hotshelf_telemetry::Counter;
+use hotshelf_telemetry::metric::LOG_SKIPPED;
 use serde_json::json;
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -28,6 +31,9 @@ const STATE: &str = include_str!("../sql/sqlite/state.sql");
 /// Each connection is a thread; more than the machine's disk and cores can use only cost memory.
 const READERS_MAX: u32 = 8;
 
+/// SQLite knows no failover.
+const TIMELINE: Timeline = Timeline(1);
+
 /// A SQLite database.
 #[derive(Debug)]
 pub(crate) struct Sqlite {
@@ -36,6 +42,7 @@ pub(crate) struct Sqlite {
     limit: Duration,
     versions: SqlStr,
     poll: SqlStr,
+    skipped: Counter,
 }
 
 impl Sqlite {
@@ -64,6 +71,7 @@ impl Sqlite {
             limit: settings.statement_timeout,
             versions: framed(include_str!("../sql/sqlite/versions.sql")),
             poll: framed(include_str!("../sql/sqlite/poll.sql")),
+            skipped: LOG_SKIPPED.counter(&[]),
         })
     }
 
@@ -117,20 +125,6 @@ impl Sqlite {
         Ok((state, versions))
     }
 
-    /// The log is written by the triggers themselves, so a poll is one reading and always settled.
-    pub(crate) async fn poll(&self) -> Result<Poll, Error> {
-        let rows = self.read(sqlx::query(self.poll.clone())).await;
-        let poll = |row: &SqliteRow| {
-            Ok(Poll {
-                head: state(row)?.head(),
-                version_max: Version(unsigned(row.try_get("version")?)),
-                settled: true,
-            })
-        };
-        rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?))
-            .map_err(|error| failed("reading the head of the change log", error))
-    }
-
     async fn read(
         &self,
         query: Query<'_, sqlx::Sqlite, SqliteArguments>,
@@ -158,7 +152,7 @@ fn state(row: &SqliteRow) -> Result<State, sqlx::Error> {
     let now_ms: i64 = row.try_get("now_ms")?;
     Ok(State {
         hist: hist(row.try_get("uuid")?, 0),
-        timeline: Timeline(1),
+        timeline: TIMELINE,
         position: Position(unsigned(row.try_get("pos")?)),
         now_us: unsigned(now_ms) * 1000,
         primary: true,

@@ -1,6 +1,6 @@
 //! What both databases do alike with hotshelf's own schema.
 
-use hotshelf_model::{ChangeLog, DbTime, ErrorKind, Origin, Variant, Version};
+use hotshelf_model::{ChangeLog, DbTime, ErrorKind, Origin, Position, Variant, Version};
 use hotshelf_testkit::conformance::{OriginSubject, origin};
 
 use super::shop::{currencies, id, json, price, product, products, shops};
@@ -361,7 +361,7 @@ async fn a_database_that_was_never_migrated_says_what_to_do() {
             ..SqlSettings::default()
         };
         let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
-        let error = origin.poll().await.unwrap_err();
+        let error = origin.poll(Position(0)).await.unwrap_err();
         assert!(
             error.to_string().contains("run its migrations"),
             "{error}: {error:?}"

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hotshelf_model::ChangeLog;
+use hotshelf_model::{ChangeLog, Position};
 
 use super::shop::{Shop, product, shop};
 use crate::{Database, Dialect, SqlSettings};
@@ -62,7 +62,7 @@ async fn contended_keys_are_logged_exactly_once_at_dense_positions() {
         async {
             let sequencers = nodes.iter().map(|node| async {
                 while !done.load(Ordering::SeqCst) {
-                    node.poll().await.unwrap();
+                    node.poll(Position(0)).await.unwrap();
                     tokio::task::yield_now().await;
                 }
             });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotshelf_model::{ChangeLog, ErrorKind, Timeline, Version};
+use hotshelf_model::{ChangeLog, ErrorKind, Position, Timeline, Version};
 use hotshelf_testkit::{PostgresServer, free_port, wait_until_async};
 
 use super::shop::{currencies, fetch_from, product, products, settle, shop};
@@ -56,7 +56,7 @@ async fn a_prepared_transaction_is_sealed_when_it_is_prepared() {
     server.restart().unwrap();
     server.sql("prepared", "COMMIT PREPARED 'one'").unwrap();
     wait_until_async("the node reconnects", Duration::from_secs(10), async || {
-        origin.poll().await.is_ok()
+        origin.poll(Position(0)).await.is_ok()
     })
     .await;
     assert!(settle(&origin).await.head.position > before.head.position);
@@ -88,7 +88,7 @@ async fn a_copied_database_proves_nothing_until_its_history_is_renewed() {
     let original = shop.settle().await;
     let version = shop.fetch("a").await.version;
     shop.sql("UPDATE cache_hist SET timeline_base = 0").await;
-    let error = shop.origin.poll().await.unwrap_err();
+    let error = shop.origin.poll(Position(0)).await.unwrap_err();
     assert!(error.to_string().contains("renew_hist"), "{error}");
     shop.sql("SELECT hotshelf.renew_hist()").await;
     let copy = shop.settle().await;
@@ -126,7 +126,7 @@ async fn a_node_starts_while_its_database_is_down() {
     };
     let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
     let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
-    let error = origin.poll().await.unwrap_err();
+    let error = origin.poll(Position(0)).await.unwrap_err();
     assert!(error.kind().is_retryable(), "{error:?}");
 }
 
@@ -190,7 +190,13 @@ async fn a_server_that_hangs_or_is_killed_fails_in_time_and_is_found_again() {
         wait_until_async(
             "the server answers again",
             Duration::from_secs(10),
-            async || read().await.is_ok() && origin.poll().await.is_ok_and(|poll| poll.settled),
+            async || {
+                read().await.is_ok()
+                    && origin
+                        .poll(Position(0))
+                        .await
+                        .is_ok_and(|poll| poll.settled)
+            },
         )
         .await;
     };
@@ -201,14 +207,21 @@ async fn a_server_that_hangs_or_is_killed_fails_in_time_and_is_found_again() {
         assert_eq!(error.kind(), ErrorKind::OriginTimeout, "{error:?}");
     }
     assert_eq!(
-        origin.poll().await.unwrap_err().kind(),
+        origin.poll(Position(0)).await.unwrap_err().kind(),
         ErrorKind::OriginTimeout
     );
     server.resume();
     back().await;
     server.kill();
     assert!(read().await.unwrap_err().kind().is_retryable());
-    assert!(origin.poll().await.unwrap_err().kind().is_retryable());
+    assert!(
+        origin
+            .poll(Position(0))
+            .await
+            .unwrap_err()
+            .kind()
+            .is_retryable()
+    );
     server.restart().unwrap();
     back().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hotshelf_model::product::Price;
 use hotshelf_model::{
     BoxFuture, ChangeLog, DbTime, Dimension, Error, Fetch, FetchRequest, FetchedDocument, Id,
-    NamespaceName, Origin, Poll, Product, Variant, VariantSchema,
+    NamespaceName, Origin, Poll, Position, Product, Variant, VariantSchema,
 };
 use hotshelf_testkit::conformance::ProductWriter;
 use hotshelf_testkit::{PostgresServer, wait_until_async};
@@ -257,7 +257,7 @@ pub(super) async fn settle(origin: &SqlOrigin) -> Poll {
     let last = std::cell::Cell::new(None);
     let limit = Duration::from_secs(30);
     wait_until_async("the change log settles", limit, async || {
-        let poll = origin.poll().await.unwrap();
+        let poll = origin.poll(Position(0)).await.unwrap();
         last.set(Some(poll));
         poll.settled
     })

@@ -7,14 +7,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hotshelf_model::{Error, ErrorKind, Poll, Version};
+use hotshelf_model::{Error, ErrorKind, Poll, Position, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
 
 use super::{Postgres, state};
 use crate::failure::{failed, is_conflict, is_timeout};
 use crate::lent::{Lent, within};
-use crate::snapshot::{State, unsigned};
+use crate::snapshot::{State, nonce, signed, unsigned};
 
 const SEQUENCE: &str = include_str!("../../sql/postgres/sequence.sql");
 const OPEN_TIMELINE: SqlStr =
@@ -46,10 +46,10 @@ impl BatchLimit {
 
     fn learn(&self, used: u32, progress: Progress) {
         let next = match progress {
-            Progress::Done { records } if records >= u64::from(used) => {
+            Progress::Done(given) if given.records >= u64::from(used) => {
                 used.saturating_mul(2).min(LIMIT_MAX)
             }
-            Progress::Done { .. } | Progress::Conflict => used,
+            Progress::Done(_) | Progress::Conflict => used,
             Progress::TooSlow => (used / 4).max(LIMIT_MIN),
         };
         self.0.store(next, Ordering::Relaxed);
@@ -61,13 +61,16 @@ struct Reading {
     state: State,
     /// `None` on a standby.
     server_timeline: Option<u64>,
+    head_nonce: u64,
+    known_nonce: Option<u64>,
+    oldest: Position,
     version: u64,
     newest: Option<i64>,
     remaining: bool,
 }
 
 impl Reading {
-    fn poll(&self, settled: bool) -> Poll {
+    fn poll(&self, settled: bool, sequenced: Option<(Position, Position)>) -> Poll {
         let timeline = self
             .server_timeline
             .unwrap_or(u64::from(self.state.timeline.0));
@@ -75,50 +78,61 @@ impl Reading {
         let same = timeline == u64::from(self.state.timeline.0);
         Poll {
             head: self.state.head(),
+            head_nonce: self.head_nonce,
+            known_nonce: self.known_nonce,
+            oldest: self.oldest,
             version_max: Version(timeline << 40 | self.version),
             settled: settled && same && self.state.primary,
+            sequenced,
         }
     }
 }
 
 impl Postgres {
-    pub(crate) async fn poll(&self) -> Result<Poll, Error> {
-        let mut first = self.read_log(None).await?;
-        let Some(server) = first.server_timeline else {
-            return Ok(first.poll(false));
+    pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
+        let mut last = self.read_head(None, known).await?;
+        let Some(server) = last.server_timeline else {
+            return Ok(last.poll(false, None));
         };
-        let logged = u64::from(first.state.timeline.0);
+        let logged = u64::from(last.state.timeline.0);
         if server < logged {
             let context = format!(
                 "the database is on timeline {server}, below the {logged} of its change log: it was copied; run SELECT hotshelf.renew_hist()"
             );
             return Err(Error::new(ErrorKind::OriginFailed, context));
         }
+        let mut given = Given::default();
         if server > logged {
-            self.run("opening a timeline in the change log", OPEN_TIMELINE)
+            let opened = self
+                .run("opening a timeline in the change log", OPEN_TIMELINE)
                 .await?;
-            first = self.read_log(None).await?;
+            given.add(opened.given());
+            last = self.read_head(None, known).await?;
         }
-        let Some(newest) = first.newest else {
-            return Ok(first.poll(true));
+        let Some(newest) = last.newest else {
+            return Ok(last.poll(true, given.positions));
         };
-        let mut last = first;
         for _ in 0..ROUNDS_MAX {
             let limit = self.batch_limit.now();
             let script = SEQUENCE.replace("{limit}", &limit.to_string());
             let script = AssertSqlSafe(script).into_sql_str();
             let progress = self.run("sequencing changes", script).await?;
             self.batch_limit.learn(limit, progress);
-            last = self.read_log(Some(newest)).await?;
+            given.add(progress.given());
+            last = self.read_head(Some(newest), known).await?;
             if !last.remaining {
-                return Ok(last.poll(true));
+                return Ok(last.poll(true, given.positions));
             }
         }
-        Ok(last.poll(false))
+        Ok(last.poll(false, given.positions))
     }
 
-    async fn read_log(&self, newest: Option<i64>) -> Result<Reading, Error> {
-        let build = || sqlx::query(self.poll.clone()).bind(newest);
+    async fn read_head(&self, newest: Option<i64>, known: Position) -> Result<Reading, Error> {
+        let build = || {
+            sqlx::query(self.poll.clone())
+                .bind(newest)
+                .bind(signed(known.0))
+        };
         let rows = self.read(&self.log, build).await;
         rows.and_then(|rows| reading(rows.first().ok_or(sqlx::Error::RowNotFound)?))
             .map_err(|error| failed("reading the head of the change log", error))
@@ -137,13 +151,15 @@ impl Postgres {
             }
             Err(error) => return Err(failed(what, error)),
         };
-        let records = rows
-            .iter()
-            .filter_map(|row| row.try_get::<i32, _>("records").ok());
-        let records: i64 = records.map(i64::from).sum();
-        let records = unsigned(records);
-        self.sequenced.increment(records);
-        Ok(Progress::Done { records })
+        let mut given = Given::default();
+        for row in &rows {
+            // A script's other statements give rows too, without these columns.
+            if let (Ok(position), Ok(records)) = (row.try_get("pos"), row.try_get("records")) {
+                given.add(Given::one(position, records));
+            }
+        }
+        self.sequenced.increment(given.records);
+        Ok(Progress::Done(given))
     }
 
     async fn run_once(&self, script: SqlStr) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -154,24 +170,60 @@ impl Postgres {
     }
 }
 
+/// Positions that were given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Given {
+    records: u64,
+    /// The first and the last.
+    positions: Option<(Position, Position)>,
+}
+
+impl Given {
+    fn one(position: i64, records: i32) -> Self {
+        let position = Position(unsigned(position));
+        Given {
+            records: unsigned(records.into()),
+            positions: Some((position, position)),
+        }
+    }
+
+    fn add(&mut self, more: Given) {
+        self.records += more.records;
+        self.positions = match (self.positions, more.positions) {
+            (Some((first, last)), Some((from, to))) => Some((first.min(from), last.max(to))),
+            (held, new) => held.or(new),
+        };
+    }
+}
+
 /// What became of a script of the sequencer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    Done {
-        /// Records that got a position.
-        records: u64,
-    },
+    Done(Given),
     /// Another node took the position first.
     Conflict,
     /// The statement's own timeout ended it.
     TooSlow,
 }
 
+impl Progress {
+    fn given(self) -> Given {
+        match self {
+            Progress::Done(given) => given,
+            Progress::Conflict | Progress::TooSlow => Given::default(),
+        }
+    }
+}
+
 fn reading(row: &PgRow) -> Result<Reading, sqlx::Error> {
     let server_timeline: Option<i64> = row.try_get("server_tl")?;
+    let known_nonce: Option<i64> = row.try_get("known_nonce")?;
     Ok(Reading {
         state: state(row)?,
         server_timeline: server_timeline.map(unsigned),
+        head_nonce: nonce(row.try_get("head_nonce")?),
+        known_nonce: known_nonce.map(nonce),
+        oldest: Position(unsigned(row.try_get("oldest")?)),
         version: unsigned(row.try_get("version")?),
         newest: row.try_get("newest")?,
         remaining: row.try_get("remaining")?,
@@ -191,14 +243,14 @@ mod tests {
             Progress::TooSlow,
             Progress::TooSlow,
             Progress::Conflict,
-            Progress::Done { records: 511 },
+            Progress::Done(Given::one(1, 511)),
         ] {
             taken.push(limit.now());
             limit.learn(limit.now(), progress);
         }
         assert_eq!(taken, [12_800, 3200, 800, 512, 512]);
         for _ in 0..10 {
-            limit.learn(limit.now(), Progress::Done { records: 60_000 });
+            limit.learn(limit.now(), Progress::Done(Given::one(1, 60_000)));
         }
         assert_eq!(limit.now(), LIMIT_MAX);
     }

@@ -1,5 +1,8 @@
 SELECT s.uuid, s.system, s.tl, s.pos, s.now_us, s.is_primary, 0::bigint AS parent_ver,
     CASE WHEN s.is_primary THEN hotshelf.server_timeline() END AS server_tl,
+    (SELECT nonce FROM hotshelf.cache_log WHERE pos = s.pos) AS head_nonce,
+    (SELECT nonce FROM hotshelf.cache_log WHERE pos = $2::bigint) AS known_nonce,
+    (SELECT min(pos) FROM hotshelf.cache_log) AS oldest,
     (SELECT last_value FROM hotshelf.version_seq) AS version,
     (SELECT max(id) FROM hotshelf.cache_outbox) AS newest,
     EXISTS (SELECT 1 FROM hotshelf.cache_outbox WHERE id <= $1::bigint) AS remaining

@@ -18,4 +18,4 @@ SELECT head.pos + 1 + page, head.tl, (random() * 9e18)::bigint,
     array_agg(ns ORDER BY id), array_agg(key ORDER BY id), array_agg(ver ORDER BY id), array_agg(op ORDER BY id)
 FROM numbered CROSS JOIN head
 GROUP BY page, head.pos, head.tl
-RETURNING cardinality(key) AS records
+RETURNING pos, cardinality(key) AS records

@@ -1,3 +1,8 @@
 WITH hotshelf_state AS MATERIALIZED (
 {state})
-SELECT s.uuid, s.pos, s.now_ms, 0 AS parent_ver, (SELECT value FROM version_seq) AS version FROM hotshelf_state AS s
+-- A log without rows stands at position 0, whose nonce is 0.
+SELECT s.uuid, s.pos, s.now_ms, 0 AS parent_ver, (SELECT value FROM version_seq) AS version,
+    coalesce((SELECT nonce FROM cache_log WHERE pos = s.pos), 0) AS head_nonce,
+    CASE WHEN s.pos = 0 AND ?1 = 0 THEN 0 ELSE (SELECT nonce FROM cache_log WHERE pos = ?1) END AS known_nonce,
+    (SELECT coalesce(min(pos), 0) FROM cache_log) AS oldest
+FROM hotshelf_state AS s

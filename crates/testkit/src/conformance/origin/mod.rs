@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotshelf_model::{
     BoxFuture, ChangeLog, DbTime, ErrorKind, Fetch, FetchRequest, FetchedDocument, Head, Id,
-    NamespaceName, Origin, Parents, Variant, Version,
+    LogRead, LogRow, NamespaceName, Origin, Parents, Poll, Position, Record, Variant, Version,
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -406,7 +406,7 @@ async fn a_change_gets_a_position(reader: &Reader<'_>) {
     let Some(log) = reader.subject.log else {
         return;
     };
-    let poll = async || match log.poll().await {
+    let poll = async || match log.poll(Position(0)).await {
         Ok(poll) => poll,
         Err(error) => panic!("polling the change log: {error:?}"),
     };
@@ -433,12 +433,51 @@ async fn a_change_gets_a_position(reader: &Reader<'_>) {
         after.version_max >= version,
         "no version lies above the greatest"
     );
+    let rows = read_rows(log, before.head.position, after).await;
+    let record = Record::Key {
+        namespace: reader.subject.namespace.clone(),
+        id: id.clone(),
+        version,
+    };
+    assert!(
+        rows.iter().any(|row| row.records.contains(&record)),
+        "the change is in the log: {rows:?}"
+    );
     reader.put(&id, "logged-text").await;
     let quiet = settle().await;
     assert_eq!(
         quiet.head.position, after.head.position,
         "what changes nothing gets no position"
     );
+}
+
+/// The rows after a position up to a poll's head, read in steps.
+#[expect(clippy::panic, reason = "a suite fails by panicking")]
+async fn read_rows(log: &dyn ChangeLog, after: Position, poll: Poll) -> Vec<LogRow> {
+    let mut rows: Vec<LogRow> = Vec::new();
+    loop {
+        let from = rows.last().map_or(after, |row| row.position);
+        let more = match log.read(from, 2).await {
+            Ok(LogRead::Rows(more)) => more,
+            other => panic!("reading the change log after {from:?}: {other:?}"),
+        };
+        assert!(more.len() <= 2, "no more rows than were asked for");
+        if more.is_empty() {
+            break;
+        }
+        rows.extend(more);
+    }
+    let positions = rows.iter().map(|row| row.position.0);
+    assert!(
+        positions.eq(after.0 + 1..=poll.head.position.0),
+        "positions are dense and end at the head"
+    );
+    for row in &rows {
+        assert_eq!(row.hist, poll.head.hist, "rows are of the history");
+    }
+    let last = rows.last().map(|row| row.nonce);
+    assert_eq!(last, Some(poll.head_nonce), "a row keeps its nonce");
+    rows
 }
 
 #[cfg(test)]

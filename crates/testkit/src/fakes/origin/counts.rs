@@ -14,6 +14,7 @@ struct Numbers {
     fetching_max: u64,
     versions_calls: u64,
     polls: u64,
+    reads: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +40,14 @@ impl Counts {
 
     pub(super) fn count_poll(&self) {
         self.0.lock().polls += 1;
+    }
+
+    pub(super) fn count_read(&self) {
+        self.0.lock().reads += 1;
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.0.lock().reads
     }
 
     pub(super) fn fetches(&self) -> u64 {

@@ -1,12 +1,14 @@
-//! The state of a fake origin: products with versions, parents, and the head of the log.
+//! The state of a fake origin: products with versions, parents, and the change log.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use hotshelf_model::{
     DbTime, Error, ErrorKind, FetchRequest, FetchedDocument, Head, Hist, Id, NamespaceName, Parent,
-    Parents, Position, Timeline, Variant, Version,
+    Parents, Record, Variant, Version,
 };
+
+use super::log::{Change, Log};
 
 const VERSIONS_MAX: usize = 512;
 const SEQUENCE_BITS: u32 = 40;
@@ -31,7 +33,7 @@ impl Span {
 
 /// A product that exists or did exist. Its course is in the order of time, and empty when it was deleted.
 #[derive(Debug)]
-struct Product {
+pub(super) struct Product {
     version: Version,
     course: Vec<Span>,
 }
@@ -59,11 +61,17 @@ fn with_variant(body: &Bytes, variant: &Variant) -> Bytes {
     }
 }
 
+/// What was there before a change.
+#[derive(Debug)]
+pub(super) enum Undo {
+    Product((NamespaceName, Id), Option<Product>),
+    Parent(NamespaceName, Version),
+}
+
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) hist: Hist,
-    timeline: Timeline,
-    position: Position,
+    pub(super) log: Log,
     sequence: u64,
     parents: HashMap<NamespaceName, Version>,
     products: HashMap<(NamespaceName, Id), Product>,
@@ -73,8 +81,7 @@ impl Database {
     pub(super) fn new(hist: Hist) -> Self {
         Database {
             hist,
-            timeline: Timeline(1),
-            position: Position(0),
+            log: Log::default(),
             sequence: 0,
             parents: HashMap::new(),
             products: HashMap::new(),
@@ -98,34 +105,64 @@ impl Database {
             None if course.is_empty() => return Version::NONE,
             Some(_) | None => {}
         }
-        let version = self.record();
-        self.products.insert(slot, Product { version, course });
+        let version = self.next_version();
+        let product = Product { version, course };
+        let before = self.products.insert(slot.clone(), product);
+        let record = Record::Key {
+            namespace: namespace.clone(),
+            id: id.clone(),
+            version,
+        };
+        let undo = Undo::Product(slot, before);
+        self.log.commit(Change { record, undo });
         version
     }
 
     pub(super) fn bump(&mut self, namespace: &NamespaceName) -> Version {
-        let version = self.record();
-        self.parents.insert(namespace.clone(), version);
+        let version = self.next_version();
+        let before = self.parents.insert(namespace.clone(), version);
+        let record = Record::Parent {
+            namespace: namespace.clone(),
+            version,
+        };
+        let undo = Undo::Parent(namespace.clone(), before.unwrap_or_default());
+        self.log.commit(Change { record, undo });
         version
     }
 
-    pub(super) fn fail_over(&mut self) {
-        self.timeline.0 += 1;
-        self.position.0 += 1;
+    /// Moves to the next timeline. `losing` rows of the log are lost, with the changes that they record.
+    pub(super) fn fail_over(&mut self, losing: Option<usize>) {
+        let undone = losing.map_or_else(Vec::new, |rows| self.log.lose(rows));
+        for undo in undone {
+            match undo {
+                Undo::Product(slot, Some(product)) => {
+                    self.products.insert(slot, product);
+                }
+                Undo::Product(slot, None) => {
+                    self.products.remove(&slot);
+                }
+                Undo::Parent(namespace, version) => {
+                    self.parents.insert(namespace, version);
+                }
+            }
+        }
+        self.log.open_timeline();
     }
 
     pub(super) fn head(&self, now: DbTime, primary: bool) -> Head {
+        let (timeline, position, _) = self.log.head();
         Head {
             hist: self.hist,
-            timeline: self.timeline,
-            position: self.position,
+            timeline,
+            position,
             now,
             primary,
         }
     }
 
     pub(super) fn version_max(&self) -> Version {
-        Version(u64::from(self.timeline.0) << SEQUENCE_BITS | self.sequence)
+        let (timeline, ..) = self.log.head();
+        Version(u64::from(timeline.0) << SEQUENCE_BITS | self.sequence)
     }
 
     pub(super) fn fetch(
@@ -181,10 +218,8 @@ impl Database {
         Ok(Parents::new(&[Parent::namespace(namespace, version)]).unwrap_or_default())
     }
 
-    /// One more commit: the next version, and the next position at once.
-    fn record(&mut self) -> Version {
+    fn next_version(&mut self) -> Version {
         self.sequence += 1;
-        self.position.0 += 1;
         self.version_max()
     }
 }

@@ -2,6 +2,7 @@
 
 mod counts;
 mod database;
+mod log;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_model::{
     BootClock, BoxFuture, ChangeLog, Clock, DbTime, Error, ErrorKind, Fetch, FetchRequest, Head,
-    Hist, Id, NamespaceName, Origin, Poll, Version, Versions,
+    Hist, Id, LogRead, NamespaceName, Origin, Poll, Position, Version, Versions,
 };
 use parking_lot::Mutex;
 
 use self::counts::Counts;
 use self::database::{Database, Span};
+use self::log::Sequencing;
 use super::Gate;
 use crate::names::{fresh_hist, id, products};
 
@@ -174,7 +176,36 @@ impl FakeOrigin {
 
     /// Moves to the next timeline, as a failover does.
     pub fn fail_over(&self) {
-        self.database.lock().fail_over();
+        self.database.lock().fail_over(None);
+    }
+
+    /// The same to a standby that lagged: the last `rows` rows of the change log are lost with what they record, and so is what
+    /// had no position yet. Later rows take the positions again, with other nonces.
+    pub fn fail_over_losing(&self, rows: usize) {
+        self.database.lock().fail_over(Some(rows));
+    }
+
+    /// Removes the rows of the change log below a position; its head stays.
+    pub fn prune(&self, below: Position) {
+        self.database.lock().log.prune(below);
+    }
+
+    /// Changes get their positions as they are written, as if another node were quick. It begins so.
+    pub fn sequence_at_once(&self) {
+        let mut database = self.database.lock();
+        database.log.sequencing = Sequencing::ByPolls;
+        database.log.sequence();
+        database.log.sequencing = Sequencing::AtOnce;
+    }
+
+    /// Changes wait for the next poll to give them positions.
+    pub fn sequence_by_polls(&self) {
+        self.database.lock().log.sequencing = Sequencing::ByPolls;
+    }
+
+    /// Changes stay without positions, and polls unsettled while there are any.
+    pub fn leave_unsequenced(&self) {
+        self.database.lock().log.sequencing = Sequencing::Held;
     }
 
     /// Becomes another history, as after a restore.
@@ -212,7 +243,7 @@ impl FakeOrigin {
         self.knobs.lock().fetches_fail = Some(kind);
     }
 
-    /// Polls fail, fetches do not.
+    /// Polls and readings of the change log fail, fetches do not.
     pub fn fail_polls(&self, kind: ErrorKind) {
         self.knobs.lock().polls_fail = Some(kind);
     }
@@ -282,6 +313,30 @@ impl FakeOrigin {
     /// How often the change log was polled.
     pub fn polls(&self) -> u64 {
         self.counts.polls()
+    }
+
+    /// How often the change log was read.
+    pub fn reads(&self) -> u64 {
+        self.counts.reads()
+    }
+
+    fn poll_now(&self, known: Position) -> Poll {
+        let (replica, unsettled, failing) = {
+            let knobs = self.knobs.lock();
+            (knobs.replica, knobs.unsettled, knobs.polls_fail.is_some())
+        };
+        let mut database = self.database.lock();
+        let sequenced = (!failing).then(|| database.log.sequence()).flatten();
+        let (.., head_nonce) = database.log.head();
+        Poll {
+            head: database.head(self.now(), !replica),
+            head_nonce,
+            known_nonce: database.log.nonce_at(known),
+            oldest: database.log.oldest(),
+            version_max: database.version_max(),
+            settled: !unsettled && database.log.is_settled(),
+            sequenced,
+        }
     }
 
     async fn fetch(&self, request: FetchRequest<'_>) -> Result<Fetch, Error> {
@@ -373,19 +428,26 @@ impl Origin for FakeOrigin {
 }
 
 impl ChangeLog for FakeOrigin {
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>> {
-        Box::pin(async {
+    fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
+        Box::pin(async move {
             self.counts.count_poll();
-            let head = self.head();
-            let version_max = self.database.lock().version_max();
+            let poll = self.poll_now(known);
             self.take_time().await;
-            let knobs = self.knobs.lock();
-            fail(knobs.polls_fail)?;
-            Ok(Poll {
-                head,
-                version_max,
-                settled: !knobs.unsettled,
-            })
+            fail(self.knobs.lock().polls_fail)?;
+            Ok(poll)
+        })
+    }
+
+    fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>> {
+        Box::pin(async move {
+            self.counts.count_read();
+            let read = {
+                let database = self.database.lock();
+                database.log.read(database.hist, position, rows_max)
+            };
+            self.take_time().await;
+            fail(self.knobs.lock().polls_fail)?;
+            Ok(read)
         })
     }
 }

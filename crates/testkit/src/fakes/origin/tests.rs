@@ -78,9 +78,9 @@ async fn failures_are_told_apart_and_end() {
     };
     let error = origin.fetch_many(request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OriginTimeout);
-    assert!(origin.poll().await.unwrap().settled);
+    assert!(origin.poll(Position(0)).await.unwrap().settled);
     origin.fail_polls(ErrorKind::OriginFailed);
-    assert!(origin.poll().await.is_err());
+    assert!(origin.poll(Position(0)).await.is_err());
     origin.recover();
 
     origin.fail_id("A-1", ErrorKind::TooLarge);
@@ -113,4 +113,61 @@ async fn a_failover_and_a_bump_make_greater_versions() {
     assert!(first < bump && bump < second);
     assert_eq!(second.timeline(), 2);
     assert_eq!(origin.remove("never"), Version::NONE);
+}
+
+fn rows(read: LogRead) -> Vec<hotshelf_model::LogRow> {
+    match read {
+        LogRead::Rows(rows) => rows,
+        LogRead::Pruned => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_read_pruned_and_loses_its_tail() {
+    let origin = FakeOrigin::new();
+    origin.put("A-1", "{}");
+    let kept = origin.put("A-2", "{1}");
+    origin.put("A-2", "{2}");
+    origin.bump(&products());
+    let before = rows(origin.read(Position(1), 10).await.unwrap());
+    let positions: Vec<u64> = before.iter().map(|row| row.position.0).collect();
+    assert_eq!(positions, [2, 3, 4]);
+    assert_eq!(
+        rows(origin.read(Position(1), 2).await.unwrap()),
+        before[..2]
+    );
+
+    origin.fail_over_losing(2);
+    let poll = origin.poll(Position(3)).await.unwrap();
+    assert_eq!((poll.head.position, poll.head.timeline.0), (Position(3), 2));
+    assert!(
+        poll.known_nonce
+            .is_some_and(|nonce| nonce != before[1].nonce)
+    );
+    assert_eq!(fetch(&origin, "A-2", None).await.0, Some("{1}".into()));
+    assert!(origin.put("A-2", "{3}") > kept);
+
+    origin.prune(Position(3));
+    assert_eq!(origin.poll(Position(2)).await.unwrap().known_nonce, None);
+    assert_eq!(origin.read(Position(1), 9).await.unwrap(), LogRead::Pruned);
+    assert_eq!(rows(origin.read(Position(2), 9).await.unwrap()).len(), 2);
+    origin.prune(Position(9));
+    assert_eq!(origin.head().position, Position(4));
+}
+
+#[tokio::test]
+async fn changes_wait_for_positions_as_the_test_says() {
+    let origin = FakeOrigin::new();
+    origin.leave_unsequenced();
+    origin.put("A-1", "{}");
+    let poll = origin.poll(Position(0)).await.unwrap();
+    assert_eq!((poll.settled, poll.sequenced), (false, None));
+    origin.sequence_by_polls();
+    origin.put("A-2", "{}");
+    let poll = origin.poll(Position(0)).await.unwrap();
+    assert_eq!(poll.sequenced, Some((Position(1), Position(2))));
+    assert!(poll.settled);
+    origin.put("A-3", "{}");
+    origin.sequence_at_once();
+    assert_eq!(origin.head().position, Position(3));
 }
