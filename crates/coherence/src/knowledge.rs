@@ -245,6 +245,13 @@ impl Knowledge {
         Knowledge { low, ..self }
     }
 
+    /// Makes every copy in L1 suspect, because a floor was given up that L1 has not been searched by: a parent's.
+    #[must_use]
+    pub fn suspected(self) -> Self {
+        let generation = self.generation.next();
+        Knowledge { generation, ..self }
+    }
+
     /// Whether a poll, asked about the cursor `asked`, confirms that this node follows the log that is there; then the moment before it
     /// was sent is proved once the cursor reaches [`Claim::head`].
     pub fn claim(&self, asked: Cursor, poll: &Poll) -> Option<Claim> {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotshelf_model::{Encoding, Kind, Shape, TierName, Version};
+use hotshelf_coherence::{Held, HitContext, stale_age};
+use hotshelf_model::{Boot, Encoding, Kind, Shape, TierName, Version};
 
+use crate::flight::Landed;
 use crate::slot::Slot;
 
 /// How fresh an answer is.
@@ -33,6 +35,28 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What was found, with how fresh it is; `proved_at` is the last moment at which it was proved current.
+    #[inline]
+    pub(crate) fn new(landed: Landed, held: &Held, proved_at: Boot, context: &HitContext) -> Self {
+        let freshness = if landed.stale {
+            Freshness::Stale {
+                by: stale_age(held, proved_at, context),
+            }
+        } else {
+            let by_age = held.hard_at.since(context.now);
+            let by_time = held.valid_until.map(|until| until.since(context.db_now));
+            Freshness::Fresh {
+                ttl: by_time.map_or(by_age, |by_time| by_time.min(by_age)),
+            }
+        };
+        Answer {
+            slot: landed.slot,
+            tier: landed.tier,
+            freshness,
+            age: context.now.since(proved_at),
+        }
+    }
+
     /// Whether the product exists.
     pub fn kind(&self) -> Kind {
         self.slot.kind()

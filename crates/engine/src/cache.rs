@@ -1,27 +1,32 @@
 //! The public face of the engine.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_model::{
-    BootClock, ChangeLog, Clock, Error, ErrorKind, Key, Leases, Namespace, Position, Tier,
-    VersionToken,
+    BootClock, Bus, ChangeLog, Clock, Error, ErrorKind, Id, Key, Leases, Namespace, NamespaceName,
+    Position, Tier, Version, VersionToken,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::answer::Answer;
 use crate::budget::Budget;
+use crate::changes::{Changes, Mark};
+use crate::checkpoint::CheckpointFile;
 use crate::counters::{Counters, gauge};
 use crate::fetch::Fetcher;
 use crate::flight::Flights;
-use crate::follow::Follower;
+use crate::follow::{Follower, Following};
 use crate::l1::L1;
+use crate::ledger::Copies;
 use crate::revalidate::Revalidator;
 use crate::settings::{Class, EngineSettings};
 use crate::slot::Commons;
+use crate::variants::Variants;
 
 /// How often sizes are published.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,7 +55,7 @@ impl Default for ReadOptions {
 /// The state of the engine, for people and health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
-    /// The change log's head at the last poll; `None` before the first.
+    /// The position up to which the node has applied the change log; `None` before the first poll.
     pub position: Option<Position>,
     /// Time since this node last proved that it knows every change; `None` before the first proof.
     pub proof_age: Option<Duration>,
@@ -65,6 +70,7 @@ pub(crate) struct Source {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) revalidator: Arc<Revalidator>,
     pub(crate) commons: Commons,
+    pub(crate) variants: Arc<Variants>,
 }
 
 /// Everything that reads share.
@@ -73,7 +79,7 @@ pub(crate) struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) follower: Arc<Follower>,
-    pub(crate) l1: L1,
+    pub(crate) l1: Arc<L1>,
     pub(crate) l2: Option<Arc<dyn Tier>>,
     pub(crate) l3: Option<Arc<dyn Tier>>,
     pub(crate) leases: Option<Arc<dyn Leases>>,
@@ -87,12 +93,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn source(&self, key: &Key) -> Result<&Arc<Source>, Error> {
-        self.sources.get(key.namespace()).ok_or_else(|| {
+        self.source_of(key.namespace()).ok_or_else(|| {
             Error::new(
                 ErrorKind::UnknownNamespace,
                 format!("there is no namespace `{}`", key.namespace()),
             )
         })
+    }
+
+    pub(crate) fn source_of(&self, namespace: &str) -> Option<&Arc<Source>> {
+        self.sources.get(namespace)
     }
 
     fn publish_sizes(&self) {
@@ -146,6 +156,8 @@ impl Cache {
             settings: EngineSettings::default(),
             clock: Arc::new(BootClock),
             log,
+            bus: None,
+            checkpoint: None,
             l2: None,
             l3: None,
             leases: None,
@@ -211,12 +223,44 @@ impl Cache {
         let follower = &self.engine.follower;
         let context = follower.context();
         EngineStatus {
-            position: follower.knowledge().map(|knowledge| knowledge.low),
+            position: follower
+                .knowledge()
+                .map(|knowledge| knowledge.cursor.position),
             proof_age: follower
                 .is_proved_once()
                 .then(|| context.now.since(context.proof)),
             fills: self.engine.flights.under_way(),
         }
+    }
+
+    /// Tells the node of a write that its caller has just committed: from now on no answer of this node is older than `version`, and
+    /// the other nodes are told. Returns at once.
+    ///
+    /// A version that was not committed makes the node fetch the product each time, until the change log is followed anew.
+    pub fn written(&self, namespace: &NamespaceName, id: &Id, version: Version) {
+        self.engine.follower.written(namespace, id, version);
+        self.engine.remove_from_l2(namespace, id);
+    }
+
+    /// Waits until this node has applied every change up to `position`. Returns whether that was within `patience`.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn applied(&self, position: Position, patience: Duration) -> bool {
+        self.engine.follower.wait_applied(position, patience).await
+    }
+
+    /// The changes that this node applies, after `since`; without it the first answer is a reset that names the present place.
+    pub fn changes(&self, since: Option<Mark>) -> Changes {
+        Changes::new(Arc::clone(&self.engine.follower.changes), since)
+    }
+
+    /// Writes the checkpoint now, if the cache has one: for a node that is about to stop.
+    ///
+    /// # Cancel safety
+    /// The file is replaced or stays as it was.
+    pub async fn write_checkpoint(&self) {
+        self.engine.follower.write_checkpoint().await;
     }
 
     /// Removes a key from L1 of this process only.
@@ -231,6 +275,8 @@ pub struct Builder {
     settings: EngineSettings,
     clock: Arc<dyn Clock>,
     log: Arc<dyn ChangeLog>,
+    bus: Option<Arc<dyn Bus>>,
+    checkpoint: Option<PathBuf>,
     l2: Option<Arc<dyn Tier>>,
     l3: Option<Arc<dyn Tier>>,
     leases: Option<Arc<dyn Leases>>,
@@ -248,6 +294,25 @@ impl Builder {
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Builder { clock, ..self }
+    }
+
+    /// The bus that brings rows and hints from the other nodes. Without one the node polls.
+    #[must_use]
+    pub fn bus(self, bus: Arc<dyn Bus>) -> Self {
+        Builder {
+            bus: Some(bus),
+            ..self
+        }
+    }
+
+    /// The file in which the node remembers, every five seconds, what a restart needs so that the copies in L3 are still proved. It
+    /// belongs beside L3, to this node alone. Without one, every copy is checked by its version after a restart.
+    #[must_use]
+    pub fn checkpoint(self, path: impl Into<PathBuf>) -> Self {
+        Builder {
+            checkpoint: Some(path.into()),
+            ..self
+        }
     }
 
     /// The tier that the nodes share.
@@ -295,7 +360,11 @@ impl Builder {
     pub fn start(self) -> Cache {
         let (settings, clock) = (self.settings, self.clock);
         let runtime = Handle::current();
-        let follower = Follower::new(self.log, Arc::clone(&clock), &settings);
+        let checkpoint = self
+            .checkpoint
+            .map(|path| CheckpointFile::new(path, Arc::clone(&clock)));
+        let l1 = Arc::new(L1::new(settings.l1_bytes_max, settings.absent_bytes_max));
+        let flights = Flights::new(settings.flights_max);
         let budget = Budget::new(settings.budget, Arc::clone(&clock));
         let documents_max = settings.budget.documents_per_fetch_max.max(1);
         let sources = self.sources.into_iter().map(|(namespace, origin)| {
@@ -311,19 +380,39 @@ impl Builder {
                 name.as_str().into(),
                 Arc::new(Source {
                     commons: Commons::new(&namespace),
+                    variants: Arc::default(),
                     namespace,
                     fetcher,
                     revalidator,
                 }),
             )
         });
+        let sources: HashMap<Box<str>, Arc<Source>> = sources.collect();
+        let tracked = sources
+            .iter()
+            .filter(|(_, source)| source.namespace.tracked);
+        let copies = Copies {
+            l1: Arc::clone(&l1),
+            flights: Arc::clone(&flights),
+            variants: tracked
+                .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
+                .collect(),
+        };
+        let following = Following {
+            log: self.log,
+            bus: self.bus,
+            clock: Arc::clone(&clock),
+            copies,
+            checkpoint: checkpoint.clone(),
+        };
+        let follower = Follower::new(following, &settings);
         let engine = Arc::new(Engine {
-            sources: sources.collect(),
-            l1: L1::new(settings.l1_bytes_max, settings.absent_bytes_max),
+            sources,
+            l1,
             l2: self.l2,
             l3: self.l3,
             leases: self.leases,
-            flights: Flights::new(settings.flights_max),
+            flights,
             counters: Counters::new(),
             refreshes: Arc::new(Semaphore::new(settings.refreshes_max)),
             write_backs: Arc::new(Semaphore::new(settings.write_backs_max)),
@@ -332,13 +421,15 @@ impl Builder {
             settings,
             runtime: runtime.clone(),
         });
-        let following = runtime.spawn(follower.run()).abort_handle();
-        let publishing = runtime
-            .spawn(publish(Arc::downgrade(&engine)))
-            .abort_handle();
+        let mut tasks = vec![
+            runtime.spawn(Arc::clone(&follower).run()),
+            runtime.spawn(publish(Arc::downgrade(&engine))),
+        ];
+        tasks.extend(checkpoint.map(|checkpoint| runtime.spawn(checkpoint.keep_writing(follower))));
+        let tasks = tasks.iter().map(JoinHandle::abort_handle).collect();
         Cache {
             engine,
-            _tasks: Arc::new(Tasks(vec![following, publishing])),
+            _tasks: Arc::new(Tasks(tasks)),
         }
     }
 }

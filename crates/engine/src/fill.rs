@@ -8,22 +8,24 @@
 
 mod look_up;
 mod origin;
+mod stale;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{
-    Admission, Candidate, Generation, Knowledge, Refusal, Verdict, admit, is_expired, judge,
-    over_age,
+    Admission, Candidate, FloorKey, Generation, HitContext, Knowledge, Verdict, admit, is_expired,
+    judge, over_age,
 };
 use hotshelf_model::{
-    Boot, DbTime, Entry, Error, ErrorKind, Hist, Id, Kind, LeaseToken, Stamp, TierKey, TierName,
-    Timeline, Variant, Version,
+    Boot, DbTime, Entry, Hist, Id, Kind, LeaseToken, Stamp, TierKey, TierName, Timeline, Variant,
+    Version,
 };
 use tokio::sync::oneshot;
 
 use crate::cache::{Engine, Source};
 use crate::flight::{FlightGuard, Landed};
+use crate::ledger::{Ledger, Sight};
 use crate::revalidate::{CheckOutcome, Checked};
 use crate::settings::Class;
 use crate::slot::{Lifetime, Slot, TICK};
@@ -37,7 +39,8 @@ const NEVER: Generation = Generation(0);
 pub(crate) struct Pending {
     pub(crate) guard: FlightGuard,
     pub(crate) id: Id,
-    /// The least version that a copy from a tier must have.
+    pub(crate) floor_key: FloorKey,
+    /// The least version that the readers ask for.
     pub(crate) floor: Version,
     /// What L1 holds.
     pub(crate) held: Option<Arc<Slot>>,
@@ -62,6 +65,11 @@ impl Found {
     fn rank(&self) -> (Timeline, Version) {
         (self.entry.stamp.timeline, self.entry.stamp.version)
     }
+}
+
+/// Whether what a primary said since `as_of` is worth more than what the node knows.
+fn speaks_for_itself(as_of: Boot, timeline: Timeline, knowledge: &Knowledge) -> bool {
+    as_of != Boot::default() && timeline >= knowledge.timeline
 }
 
 /// A flight that goes on, because what was found for it is not fresh.
@@ -132,10 +140,7 @@ impl Fill {
             .check(suspects.iter().map(|suspect| &suspect.id));
         for (suspect, check) in suspects.into_iter().zip(checks) {
             let outcome = self.in_time(check).await;
-            match self.reproved(&suspect, outcome) {
-                Some(slot) => self.land(suspect, slot, TierName::L1),
-                None => open.push(suspect),
-            }
+            open.extend(self.land_reproved(suspect, outcome));
         }
         open
     }
@@ -145,18 +150,29 @@ impl Fill {
         tokio::time::timeout(self.left(), check).await.ok()?.ok()
     }
 
-    /// What L1 holds, if its version is unchanged.
-    fn reproved(&self, suspect: &Pending, outcome: Option<CheckOutcome>) -> Option<Slot> {
-        let slot = suspect.held.as_ref()?;
-        let (checked, stamp) = self.unchanged(outcome, |checked| {
+    /// Lands what L1 held, if its version is unchanged; gives the flight back otherwise.
+    fn land_reproved(&self, suspect: Pending, outcome: Option<CheckOutcome>) -> Option<Pending> {
+        let Some(slot) = suspect.held.clone() else {
+            return Some(suspect);
+        };
+        let unchanged = self.unchanged(outcome, |checked| {
             checked.restamp(slot.version(), slot.parents())
-        })?;
-        let follower = &self.engine.follower;
-        if follower.is_dead(&slot.held()) || is_expired(&slot.held(), &follower.context()) {
-            return None;
-        }
-        let (generation, as_of) = self.proof_of(&checked)?;
-        Some(slot.revalidated(&self.source.commons, stamp.timeline, generation, as_of))
+        });
+        let (checked, stamp) = match unchanged {
+            Some(unchanged) if !is_expired(&slot.held(), &self.context()) => unchanged,
+            Some(_) | None => return Some(suspect),
+        };
+        let sight = self.ledger().sight(suspect.floor_key);
+        let proof = self.proof_of(&sight, &slot.header(stamp), &checked);
+        // The check may speak of a history that has begun meanwhile.
+        let is_over = slot.is_tracked() && self.ledger().is_over(slot.generation());
+        let Some((generation, as_of)) = proof.filter(|_| !is_over) else {
+            drop(sight);
+            return Some(suspect);
+        };
+        let slot = slot.revalidated(&self.source.commons, stamp.timeline, generation, as_of);
+        self.land(sight, suspect, slot, TierName::L1);
+        None
     }
 
     /// The outcome of a check, if it says that the copy is unchanged; counted.
@@ -181,27 +197,64 @@ impl Fill {
         Some((checked, stamp))
     }
 
-    /// What a check proves: the generation that its snapshot belongs to, and the moment from which on the copy was current. Nothing
-    /// in another history; and on a standby nothing that the node's own proofs do not.
-    fn proof_of(&self, checked: &Checked) -> Option<(Generation, Boot)> {
-        let head = checked.head();
-        let (knowledge, proof) = self.engine.follower.proved_knowledge()?;
-        if head.hist != knowledge.hist {
-            return None;
-        }
+    /// What a check proves of a copy that has its new stamp: the generation that it now belongs to, and the moment from which on it
+    /// was current. Nothing in another history; and on a standby nothing that the node's own proofs do not.
+    fn proof_of(
+        &self,
+        sight: &Sight<'_>,
+        header: &Entry,
+        checked: &Checked,
+    ) -> Option<(Generation, Boot)> {
+        let (knowledge, proof) = sight.known()?;
         let as_of = checked.as_of();
-        if head.timeline == knowledge.timeline && head.position >= knowledge.low {
-            return Some((knowledge.generation, as_of.max(proof)));
+        let candidate = Candidate {
+            entry: header,
+            hist: checked.head().hist,
+            expires_at: DbTime(u64::MAX),
+            floor: self.floor(sight),
+            parents_live: sight.parents_live(&header.parents),
+            tracked: self.source.namespace.tracked,
+        };
+        match admit(&knowledge, &candidate, self.db_now()) {
+            Admission::Fresh => Some((knowledge.generation, as_of.max(proof))),
+            // The low mark has risen meanwhile, or the node has not learnt of a failover.
+            Admission::Suspect if speaks_for_itself(as_of, header.stamp.timeline, &knowledge) => {
+                Some((knowledge.generation.unproved(), as_of))
+            }
+            Admission::Suspect | Admission::Refused(_) => None,
         }
-        // The head has moved on meanwhile, or the node has not learnt of a failover.
-        let speaks_for_itself = as_of != Boot::default() && head.timeline >= knowledge.timeline;
-        speaks_for_itself.then(|| (knowledge.generation.unproved(), as_of))
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.engine.follower.ledger
+    }
+
+    fn context(&self) -> HitContext {
+        self.engine.follower.context()
+    }
+
+    /// The latest time that the database's clock can show. Without that clock there is no first poll, so the default is only the
+    /// type's other case.
+    fn db_now(&self) -> DbTime {
+        self.engine.follower.db_now().unwrap_or_default()
+    }
+
+    /// The floor of a key, of which the log says nothing when it does not know of every change of the namespace.
+    fn floor(&self, sight: &Sight<'_>) -> Version {
+        if self.source.namespace.tracked {
+            sight.floor()
+        } else {
+            Version::NONE
+        }
     }
 
     /// Puts a copy to L1 and lands its flight.
-    fn land(&self, pending: Pending, slot: Slot, tier: TierName) {
+    fn land(&self, sight: Sight<'_>, pending: Pending, slot: Slot, tier: TierName) {
         let slot = Arc::new(slot);
-        self.engine.l1.put(pending.guard.key(), Arc::clone(&slot));
+        self.engine
+            .l1
+            .put(&sight, pending.guard.key(), Arc::clone(&slot));
+        drop(sight);
         pending.guard.land(Ok(Landed {
             slot,
             tier,
@@ -211,17 +264,28 @@ impl Fill {
 
     /// Admits a copy, and lands its flight if it is fresh.
     fn admit_and_land(&self, pending: Pending, found: Found) -> Result<Entry, Box<NotAdmitted>> {
-        let Some((knowledge, proof)) = self.engine.follower.proved_knowledge() else {
+        let tier = found.tier;
+        let outcome = self.try_land(pending, found);
+        let admission = outcome
+            .as_ref()
+            .map_or_else(|refused| refused.admission, |_| Admission::Fresh);
+        self.engine.counters.admission(tier, admission);
+        outcome
+    }
+
+    fn try_land(&self, pending: Pending, found: Found) -> Result<Entry, Box<NotAdmitted>> {
+        let sight = self.ledger().sight(pending.floor_key);
+        let Some((knowledge, proof)) = sight.known() else {
             // Before the first poll only the origin is asked. What it says is served, and is suspect once there is a poll.
             let slot = self.slot(&pending, &found.entry, NEVER, found.as_of);
-            self.land(pending, slot, found.tier);
+            self.land(sight, pending, slot, found.tier);
             return Ok(found.entry);
         };
-        // Without the database's clock there is no first poll, so this is only the type's other case.
-        let now = self.engine.follower.db_now().unwrap_or_default();
-        let admission = admit(&knowledge, &self.candidate(&pending, &found), now);
-        self.engine.counters.admission(found.tier, admission);
+        let parent_generation = sight.parent_generation();
+        let candidate = self.candidate(&sight, &pending, &found);
+        let admission = admit(&knowledge, &candidate, self.db_now());
         if admission != Admission::Fresh {
+            drop(sight);
             return Err(NotAdmitted::new(pending, found, admission));
         }
         let as_of = if self.source.namespace.tracked {
@@ -231,28 +295,38 @@ impl Fill {
         };
         let slot = self.slot(&pending, &found.entry, knowledge.generation, as_of);
         if found.tier != TierName::Origin && self.is_beyond_cap(&slot) {
+            drop(sight);
             return Err(NotAdmitted::new(pending, found, Admission::Suspect));
         }
-        self.land(pending, slot, found.tier);
+        slot.set_parents_checked(parent_generation);
+        self.land(sight, pending, slot, found.tier);
         Ok(found.entry)
     }
 
-    fn candidate<'a>(&self, pending: &Pending, found: &'a Found) -> Candidate<'a> {
+    fn candidate<'a>(
+        &self,
+        sight: &Sight<'_>,
+        pending: &Pending,
+        found: &'a Found,
+    ) -> Candidate<'a> {
         let entry = &found.entry;
+        let floor = self.floor(sight);
         let (floor, expires_at) = if found.tier == TierName::Origin {
-            // There is nothing newer to be had, and no copy is younger; a short TTL only means that it is not kept for long.
-            (Version::NONE, DbTime(u64::MAX))
+            // What the readers ask for is of no use here: there is nothing newer to be had. No copy is younger either, and a short TTL
+            // only means that it is not kept for long.
+            (floor, DbTime(u64::MAX))
         } else {
             let ttl = self.jittered(pending, entry, self.ttl_hard(entry.kind()));
             // L1 counts in ticks: what it would not keep for one is not worth finding again and again.
             let ttl = ttl.saturating_sub(TICK);
-            (pending.floor, entry.fetched_at.plus(ttl))
+            (floor.max(pending.floor), entry.fetched_at.plus(ttl))
         };
         Candidate {
             entry,
             hist: found.hist,
             expires_at,
             floor,
+            parents_live: sight.parents_live(&entry.parents),
             tracked: self.source.namespace.tracked,
         }
     }
@@ -261,9 +335,9 @@ impl Fill {
     fn is_beyond_cap(&self, slot: &Slot) -> bool {
         let context = self.engine.follower.context();
         let held = slot.held();
-        let proved_at = self.engine.follower.proved_at(&held, &context);
         judge(&held, &context) == Verdict::Unproven
-            && over_age(&held, proved_at, &context) > self.source.namespace.policy.stale_cap
+            && over_age(&held, self.ledger().proved_at(slot, &context), &context)
+                > self.source.namespace.policy.stale_cap
     }
 
     fn ttl_hard(&self, kind: Kind) -> Duration {
@@ -304,82 +378,6 @@ impl Fill {
             as_of,
             soft_at: end(soft),
             hard_at: end(hard),
-        }
-    }
-
-    /// Lands a flight that got no fresh copy: stale within the cap, or the error.
-    fn land_without_origin(&self, pending: Pending, error: Error) {
-        let engine = &self.engine;
-        let Some((slot, tier)) = self.best_stale(&pending) else {
-            pending.guard.land(Err(error));
-            return;
-        };
-        let context = engine.follower.context();
-        let held = slot.held();
-        let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
-        let age = over_age(&held, engine.follower.proved_at(&held, &context), &context);
-        if !fresh && age > self.source.namespace.policy.stale_cap {
-            pending.guard.land(Err(error));
-            return;
-        }
-        tracing::debug!(key = %pending.guard.key(), ?error, "serving what is held, because the origin has no answer");
-        if self.class == Class::Interactive || error.kind() != ErrorKind::Shed {
-            slot.keep_quiet(context.now.plus(engine.settings.retry_after));
-        }
-        if tier != TierName::L1 {
-            engine.l1.put(pending.guard.key(), Arc::clone(&slot));
-        }
-        pending.guard.land(Ok(Landed {
-            slot,
-            tier,
-            stale: !fresh,
-        }));
-    }
-
-    fn best_stale(&self, pending: &Pending) -> Option<(Arc<Slot>, TierName)> {
-        let follower = &self.engine.follower;
-        let held = pending
-            .held
-            .as_ref()
-            .filter(|slot| slot.version() >= pending.floor && !follower.is_dead(&slot.held()));
-        let knowledge = follower.knowledge();
-        let found = pending
-            .stale
-            .as_ref()
-            .zip(knowledge)
-            .filter(|(found, knowledge)| {
-                let of_this_history =
-                    !self.source.namespace.tracked || knowledge.hist == found.hist;
-                of_this_history && found.entry.stamp.version >= pending.floor
-            });
-        match (held, found) {
-            (Some(held), found) if found.is_none_or(|(found, _)| held.rank() >= found.rank()) => {
-                Some((Arc::clone(held), TierName::L1))
-            }
-            (_, Some((found, knowledge))) => {
-                let slot = self.unproved(pending, found, knowledge.generation);
-                Some((Arc::new(slot), found.tier))
-            }
-            (_, None) => None,
-        }
-    }
-
-    /// A copy that nothing which is known in `generation` proves.
-    fn unproved(&self, pending: &Pending, found: &Found, generation: Generation) -> Slot {
-        // It was current when its bytes were fetched; nothing later is known of it.
-        let fetched_at = self.engine.follower.boot_of(found.entry.fetched_at);
-        let as_of = found.as_of.max(fetched_at);
-        self.slot(pending, &found.entry, generation.unproved(), as_of)
-    }
-
-    /// Keeps a copy that could not be admitted, in case nothing better is found.
-    fn keep_stale(pending: &mut Pending, found: Found, admission: Admission) {
-        if admission == Admission::Refused(Refusal::Dead) {
-            return;
-        }
-        let kept = pending.stale.as_ref();
-        if kept.is_none_or(|kept| kept.rank() <= found.rank()) {
-            pending.stale = Some(found);
         }
     }
 

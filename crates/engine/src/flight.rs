@@ -31,11 +31,23 @@ pub(crate) struct Landed {
 
 pub(crate) type Outcome = Result<Landed, Error>;
 
+/// What a reader needs of a flight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The least version that will do.
+    pub(crate) floor: Version,
+    pub(crate) class: Class,
+    /// The parents' generation when the reader came.
+    pub(crate) parent_generation: u32,
+}
+
 /// A fill under way.
 #[derive(Debug)]
 pub(crate) struct Flight {
     /// The least version that this fill accepts.
     floor: Version,
+    /// The parents' generation when it began: nobody joins it after a bump.
+    parent_generation: u32,
     class: Class,
     outcome: OnceLock<Outcome>,
     landed: Notify,
@@ -47,10 +59,11 @@ impl Flight {
         self.class
     }
 
-    /// Whether a reader that needs `floor` and is as urgent as `class` may wait for it. A warm-up may have to wait for everybody
-    /// else, so only its like wait for it.
-    fn will_do(&self, floor: Version, class: Class) -> bool {
-        self.floor >= floor && (self.class != Class::Warm || class == Class::Warm)
+    /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it.
+    fn will_do(&self, wanted: Wanted) -> bool {
+        self.floor >= wanted.floor
+            && self.parent_generation == wanted.parent_generation
+            && (self.class != Class::Warm || wanted.class == Class::Warm)
     }
 
     /// Waits for the outcome. Cancel safe.
@@ -113,10 +126,10 @@ impl Flights {
     }
 
     /// Joins the key's flight if it will do, else begins one; one that will not do is left to its waiters.
-    pub(crate) fn begin(self: &Arc<Self>, key: &Key, floor: Version, class: Class) -> Begun {
+    pub(crate) fn begin(self: &Arc<Self>, key: &Key, wanted: Wanted) -> Begun {
         let mut shard = self.shard(key).lock();
         let under_way = shard.get(key);
-        if let Some(flight) = under_way.filter(|flight| flight.will_do(floor, class)) {
+        if let Some(flight) = under_way.filter(|flight| flight.will_do(wanted)) {
             self.joins.increment(1);
             return Begun::Joined(Arc::clone(flight));
         }
@@ -127,8 +140,9 @@ impl Flights {
         }
         self.gauge.increment(1.0);
         let flight = Arc::new(Flight {
-            floor,
-            class,
+            floor: wanted.floor,
+            parent_generation: wanted.parent_generation,
+            class: wanted.class,
             outcome: OnceLock::new(),
             landed: Notify::new(),
         });
@@ -138,6 +152,11 @@ impl Flights {
             key: key.clone(),
             flight,
         })
+    }
+
+    /// Lets nobody join the key's flight from now on; those who did wait on.
+    pub(crate) fn detach(&self, key: &Key) {
+        self.shard(key).lock().remove(key);
     }
 
     fn forget(&self, key: &Key, flight: &Arc<Flight>) {

@@ -1,162 +1,155 @@
-//! Follows the change log: polls its head, keeps what the node knows and when it was last proved, and measures the database's clock.
+//! Follows the change log: polls its head, applies its rows in order, and keeps when the node last knew every change.
+//!
+//! One task owns the cursor. It asks for the head, reads the rows up to it from the database and applies them; rows that the bus
+//! brings meanwhile are applied as they come. The cursor moves over a row only when it has moved over all before it, so a row that
+//! comes early is applied at once and read again in its turn, and a bus that loses, repeats or reorders costs nothing but time.
+//!
+//! A poll that was sent at some moment, and that found no change without a position, is a *claim*: once the cursor has reached the
+//! head that it saw, the node is proved to have known at that moment every change committed before it.
+
+mod learn;
+mod listen;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use hotshelf_coherence::{Generation, Held, HitContext, Knowledge, PollChange};
-use hotshelf_model::{Boot, ChangeLog, Clock, DbTime, Error, ErrorKind, Poll, Version};
-use hotshelf_telemetry::{Counter, Gauge, metric};
-use parking_lot::RwLock;
+use futures_util::future::join;
+use hotshelf_coherence::{Claim, Cursor, HitContext, Knowledge, Place, PollStep};
+use hotshelf_model::{
+    Boot, Bus, ChangeLog, Clock, DbTime, Error, ErrorKind, Id, LogRead, LogRow, NamespaceName,
+    Position, Version,
+};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use crate::changes::RecentChanges;
+use crate::checkpoint::{CheckpointFile, Saved};
 use crate::counters::gauge;
+use crate::db_clock::DbClock;
+use crate::follow_counters::FollowCounters;
+use crate::ledger::{Copies, Ledger};
 use crate::settings::EngineSettings;
+use crate::slot::Slot;
 
-/// Proofs of so many former generations are remembered, for honest labels on copies from before.
-const GENERATIONS_MAX: usize = 64;
-/// A clock sample with a wider bound is taken all the same after so many polls, because clocks drift.
-const CLOCK_SAMPLES: u32 = 16;
 /// Between two polls there is this much at least, however often somebody asks for one.
 const POLL_PAUSE: Duration = Duration::from_millis(5);
+/// Rows of one reading.
+const ROWS_MAX: usize = 256;
+/// Polls whose heads are still to be reached. Each poll is followed by a reading up to its head, so more than one is an exception.
+const CLAIMS_MAX: usize = 8;
+/// How often hints that nobody confirmed are dropped.
+const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The database's clock as seen from here. Unknown until the first poll.
-#[derive(Debug, Default)]
-struct DbClock {
-    /// The most that the database's milliseconds can be ahead of boot milliseconds. One number, so that no reader sees the offset of
-    /// one sample with the bound of another.
-    ahead_ms: AtomicI64,
-    /// How much that may be too much, in each direction from the middle.
-    bound_ms: AtomicU64,
-    age: AtomicU32,
-}
-
-fn millis(at: Boot) -> u64 {
-    at.0 / 1_000_000
-}
-
-impl DbClock {
-    /// The answer was made between `sent` and `received`; so the offset is known to half the time between.
-    fn sample(&self, db_now: DbTime, sent: Boot, received: Boot) {
-        let bound = received.since(sent).as_millis() / 2 + 1;
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
-        let middle = millis(sent) / 2 + millis(received) / 2;
-        let offset = db_now.0.cast_signed() - middle.cast_signed();
-        let age = self.age.fetch_add(1, Ordering::Relaxed);
-        let is_worse = bound > self.bound_ms.load(Ordering::Relaxed);
-        if age != 0 && age < CLOCK_SAMPLES && is_worse && !self.is_contradicted_by(offset, bound) {
-            return;
-        }
-        let ahead = offset.saturating_add_unsigned(bound);
-        self.ahead_ms.store(ahead, Ordering::Relaxed);
-        self.bound_ms.store(bound, Ordering::Relaxed);
-        self.age.store(1, Ordering::Relaxed);
-    }
-
-    /// Whether both samples cannot be of one clock: it was set, or another server has taken over.
-    fn is_contradicted_by(&self, offset: i64, bound: u64) -> bool {
-        let known_bound = self.bound_ms.load(Ordering::Relaxed);
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        let known_offset = ahead.saturating_sub_unsigned(known_bound);
-        offset.abs_diff(known_offset) > bound.saturating_add(known_bound)
-    }
-
-    /// The latest time that the database's clock can show at `now`.
-    #[inline]
-    fn latest(&self, now: Boot) -> DbTime {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        let latest = millis(now).cast_signed().saturating_add(ahead).max(0);
-        DbTime(latest.cast_unsigned())
-    }
-
-    /// The earliest moment on this machine's clock at which the database's clock can have shown `at`, not before boot.
-    fn boot(&self, at: DbTime) -> Boot {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
-        let ms = at.0.cast_signed().saturating_sub(ahead).max(0);
-        Boot(ms.cast_unsigned().saturating_mul(1_000_000))
-    }
-}
-
-#[derive(Debug)]
-struct Gauges {
-    position: Gauge,
-    proof_age: Gauge,
-    clock_bound: Gauge,
-    settled: Counter,
-    unsettled: Counter,
-    failed: Counter,
+/// Where a row came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowSource {
+    Log,
+    Bus,
 }
 
 /// What this node knows of the change log, and how it learns it.
 #[derive(Debug)]
 pub(crate) struct Follower {
     log: Arc<dyn ChangeLog>,
+    bus: Option<Arc<dyn Bus>>,
     clock: Arc<dyn Clock>,
+    pub(crate) ledger: Ledger,
     poll_interval: Duration,
     poll_timeout: Duration,
     staleness_bound: Duration,
-    knowledge: RwLock<Option<Knowledge>>,
-    /// Beside `knowledge`, for the hot path.
-    generation: AtomicU32,
-    proof: AtomicU64,
-    /// Copies of earlier generations belong to another history: they are neither served nor revalidated.
-    dead_before: AtomicU32,
+    node: u32,
+    checkpoint: Option<Arc<CheckpointFile>>,
+    /// What a former process remembered, until the first poll says whether it is of use.
+    saved: Mutex<Option<Saved>>,
+    claims: Mutex<VecDeque<(Claim, Boot)>>,
+    /// Rows that this node has given positions and not published yet.
+    unpublished: Mutex<Option<(Position, Position)>>,
+    /// The furthest row that the bus brought while there were gaps before it.
+    ahead: AtomicU64,
+    rows_are_lost: AtomicBool,
+    tidied: AtomicU64,
     db_clock: DbClock,
-    former_proofs: RwLock<VecDeque<(Generation, Boot)>>,
     version_max: AtomicU64,
     proved_once: AtomicBool,
     started: Boot,
     polls_begun: AtomicU64,
     polls_done: watch::Sender<u64>,
+    applied: watch::Sender<Position>,
+    pub(crate) changes: Arc<RecentChanges>,
     nudge: Notify,
-    gauges: Gauges,
+    counters: FollowCounters,
+}
+
+/// What a follower needs to begin.
+#[derive(Debug)]
+pub(crate) struct Following {
+    pub(crate) log: Arc<dyn ChangeLog>,
+    pub(crate) bus: Option<Arc<dyn Bus>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) copies: Copies,
+    pub(crate) checkpoint: Option<Arc<CheckpointFile>>,
 }
 
 impl Follower {
-    pub(crate) fn new(
-        log: Arc<dyn ChangeLog>,
-        clock: Arc<dyn Clock>,
-        settings: &EngineSettings,
-    ) -> Arc<Self> {
-        let polls = |outcome: &'static str| metric::LOG_POLLS.counter(&[("outcome", outcome)]);
-        let gauges = Gauges {
-            position: metric::LOG_POSITION.gauge(&[]),
-            proof_age: metric::PROOF_AGE.gauge(&[]),
-            clock_bound: metric::DATABASE_CLOCK_BOUND.gauge(&[]),
-            settled: polls("settled"),
-            unsettled: polls("unsettled"),
-            failed: polls("failed"),
-        };
+    pub(crate) fn new(following: Following, settings: &EngineSettings) -> Arc<Self> {
+        let Following {
+            log,
+            bus,
+            clock,
+            copies,
+            checkpoint,
+        } = following;
         Arc::new(Follower {
             log,
+            bus,
             started: clock.now(),
             clock,
+            ledger: Ledger::new(copies, settings.floors_max),
             poll_interval: settings.poll_interval,
             poll_timeout: settings.poll_timeout,
             staleness_bound: settings.staleness_bound,
-            knowledge: RwLock::new(None),
-            generation: AtomicU32::new(0),
-            proof: AtomicU64::new(0),
-            dead_before: AtomicU32::new(0),
+            node: settings.node,
+            checkpoint,
+            saved: Mutex::default(),
+            claims: Mutex::default(),
+            unpublished: Mutex::default(),
+            ahead: AtomicU64::new(0),
+            rows_are_lost: AtomicBool::new(false),
+            tidied: AtomicU64::new(0),
             db_clock: DbClock::default(),
-            former_proofs: RwLock::default(),
             version_max: AtomicU64::new(0),
             proved_once: AtomicBool::new(false),
             polls_begun: AtomicU64::new(0),
             polls_done: watch::Sender::new(0),
+            applied: watch::Sender::new(Position(0)),
+            changes: Arc::new(RecentChanges::new(settings.changes_max)),
             nudge: Notify::new(),
-            gauges,
+            counters: FollowCounters::new(),
         })
     }
 
-    /// Polls until the task is aborted.
+    /// Follows until the task is aborted.
     pub(crate) async fn run(self: Arc<Self>) {
+        if let Some(checkpoint) = &self.checkpoint {
+            *self.saved.lock() = checkpoint.read().await;
+        }
+        match &self.bus {
+            Some(bus) => {
+                join(self.keep_polling(), self.listen(bus)).await;
+            }
+            None => self.keep_polling().await,
+        }
+    }
+
+    async fn keep_polling(&self) {
         let pause = POLL_PAUSE.min(self.poll_interval);
         loop {
             self.poll().await;
+            self.tidy();
             tokio::time::sleep(pause).await;
             // Woken early by `nudge`; a time-out is the ordinary case.
             tokio::time::timeout(self.poll_interval - pause, self.nudge.notified())
@@ -167,108 +160,166 @@ impl Follower {
 
     async fn poll(&self) {
         let number = self.polls_begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let asked = self.cursor();
         let sent = self.clock.now();
-        match self.ask().await {
+        match self
+            .guarded(async { self.log.poll(asked.position).await })
+            .await
+        {
             Ok(poll) => {
-                self.learn(&poll, sent, self.clock.now());
+                let step = self.learn(asked, &poll, sent);
+                if step == PollStep::LostHistory {
+                    self.renew_history(&poll).await;
+                }
+                self.catch_up(poll.head.position).await;
                 self.polls_done.send_replace(number);
             }
             Err(error) => self.missed(&error),
         }
-        let proof_age = self
-            .clock
-            .now()
-            .since(Boot(self.proof.load(Ordering::Relaxed)));
-        self.gauges.proof_age.set(proof_age.as_secs_f64());
+        let proof_age = self.clock.now().since(self.ledger.proof());
+        self.counters.proof_age.set(proof_age.as_secs_f64());
     }
 
-    /// One poll in its time. A panic in it is one failed poll, and not the end of all proofs.
-    async fn ask(&self) -> Result<Poll, Error> {
-        let asked = AssertUnwindSafe(async { self.log.poll().await }).catch_unwind();
-        let late = |_| Error::new(ErrorKind::OriginTimeout, "polling the change log");
-        let panicked = |_| Error::new(ErrorKind::OriginFailed, "polling the change log panicked");
-        tokio::time::timeout(self.poll_timeout, asked)
+    /// The cursor that a poll is asked about: of this process, or else of the one before.
+    fn cursor(&self) -> Cursor {
+        let knowledge = self.ledger.knowledge();
+        knowledge.map_or_else(
+            || {
+                let saved = self.saved.lock();
+                saved
+                    .as_ref()
+                    .map_or_else(Cursor::default, |(checkpoint, _)| checkpoint.cursor)
+            },
+            |knowledge| knowledge.cursor,
+        )
+    }
+
+    /// One call of the change log in its time. A panic in it is one failed call, and not the end of all proofs.
+    async fn guarded<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let late = |_| Error::new(ErrorKind::OriginTimeout, "asking the change log");
+        let panicked = |_| Error::new(ErrorKind::OriginFailed, "asking the change log panicked");
+        tokio::time::timeout(self.poll_timeout, AssertUnwindSafe(call).catch_unwind())
             .await
             .map_err(late)?
             .map_err(panicked)?
     }
 
     fn missed(&self, error: &Error) {
-        self.gauges.failed.increment(1);
-        tracing::debug!(?error, "a poll of the change log failed");
+        self.counters.failed.increment(1);
+        tracing::debug!(?error, "asking the change log failed");
     }
 
-    fn learn(&self, poll: &Poll, sent: Boot, received: Boot) {
-        self.db_clock.sample(poll.head.now, sent, received);
-        self.gauges.clock_bound.set(
-            Duration::from_millis(self.db_clock.bound_ms.load(Ordering::Relaxed)).as_secs_f64(),
-        );
-        let mut knowledge = self.knowledge.write();
-        let (after, change) = match *knowledge {
-            None => (Knowledge::first(poll), PollChange::Moved),
-            Some(before) => before.after(poll),
+    /// Reads and applies rows up to `head`, and leaves the rest to the next poll when that is not to be had.
+    async fn catch_up(&self, head: Position) {
+        loop {
+            let before = self.cursor().position;
+            if before >= head {
+                return;
+            }
+            match self
+                .guarded(async { self.log.read(before, ROWS_MAX).await })
+                .await
+            {
+                Ok(LogRead::Rows(rows)) => self.take_rows(rows).await,
+                Ok(LogRead::Pruned) => {
+                    self.rows_are_lost.store(true, Ordering::Relaxed);
+                    self.nudge();
+                    return;
+                }
+                Err(error) => return self.missed(&error),
+            }
+            if self.cursor().position == before {
+                return;
+            }
+        }
+    }
+
+    async fn take_rows(&self, rows: Vec<LogRow>) {
+        for row in rows {
+            if matches!(
+                self.take_row(row, RowSource::Log),
+                Place::Foreign | Place::NewTimeline
+            ) {
+                return self.nudge();
+            }
+            // One row has at most 512 records: a bulk change of a million rows holds nobody up.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Applies a row, and moves the cursor over it if it is the next. Never waits, so rows of the log and of the bus do not mix.
+    fn take_row(&self, row: LogRow, source: RowSource) -> Place {
+        let Some(knowledge) = self.ledger.knowledge() else {
+            return Place::Foreign;
         };
-        if change != PollChange::Unmoved {
-            self.remember_proof();
-            tracing::debug!(?change, position = after.low.0, "the change log has moved");
+        let place = knowledge.place(row.hist, row.timeline, row.position);
+        if source == RowSource::Log {
+            self.publish_own(&row);
         }
-        if change == PollChange::OtherHistory {
-            tracing::warn!(hist = %after.hist, "the database has another history: every copy of the former one is dead");
-            self.forget_history(&after);
+        if !matches!(place, Place::Next | Place::Ahead) {
+            return place;
         }
-        self.version_max
-            .fetch_max(poll.version_max.0, Ordering::Relaxed);
-        *knowledge = Some(after);
-        // Release, and in this order: who sees the new proof also sees the new generation.
-        self.generation.store(after.generation.0, Ordering::Release);
-        if after.is_proved_by(poll) {
-            self.proof.fetch_max(sent.0, Ordering::Release);
-            self.proved_once.store(true, Ordering::Release);
-            self.gauges.settled.increment(1);
-        } else {
-            self.gauges.unsettled.increment(1);
+        for record in &row.records {
+            self.ledger.apply(record, row.position);
         }
-        drop(knowledge);
-        self.gauges.position.set(gauge(after.low.0));
+        self.counters
+            .applied(source == RowSource::Bus, row.records.len());
+        if place == Place::Ahead {
+            self.ahead.fetch_max(row.position.0, Ordering::Relaxed);
+            return place;
+        }
+        if source == RowSource::Log && row.position.0 < self.ahead.load(Ordering::Relaxed) {
+            self.counters.gaps.increment(1);
+        }
+        let cursor = Cursor {
+            position: row.position,
+            nonce: row.nonce,
+        };
+        if let Some(knowledge) = self.ledger.advance(cursor) {
+            self.changes.push(row);
+            self.moved(&knowledge);
+        }
+        place
     }
 
-    /// What was proved of one history, and what versions it gave out, says nothing of the next.
-    fn forget_history(&self, after: &Knowledge) {
-        self.dead_before
-            .store(after.generation.unproved().0, Ordering::Release);
-        self.proof.store(0, Ordering::Release);
-        self.version_max.store(0, Ordering::Relaxed);
-    }
-
-    fn remember_proof(&self) {
-        let mut former = self.former_proofs.write();
-        if former.len() == GENERATIONS_MAX {
-            former.pop_front();
+    fn tidy(&self) {
+        let now = self.clock.now();
+        if now.since(Boot(self.tidied.load(Ordering::Relaxed))) < TIDY_INTERVAL {
+            return;
         }
-        former.push_back((self.generation(), Boot(self.proof.load(Ordering::Relaxed))));
+        self.tidied.store(now.0, Ordering::Relaxed);
+        let expired = self.ledger.tidy(now);
+        self.counters.hints_expired.increment(expired as u64);
+        self.counters.floors.set(gauge(self.ledger.floors() as u64));
+        if let Some(knowledge) = self.ledger.knowledge() {
+            let lag = knowledge.cursor.position.0.saturating_sub(knowledge.low.0);
+            self.counters.reach.set(gauge(lag));
+        }
     }
 
-    /// What the node knows; `None` before the first poll.
-    pub(crate) fn knowledge(&self) -> Option<Knowledge> {
-        *self.knowledge.read()
+    /// Takes in a write of this node, which is committed and has no position yet.
+    pub(crate) fn written(&self, namespace: &NamespaceName, id: &Id, version: Version) {
+        self.ledger.hint(namespace, id, version, None);
+        self.version_max.fetch_max(version.0, Ordering::Relaxed);
+        self.publish_hint(namespace, id, version);
+        self.nudge();
     }
 
-    /// What the node knows, with the last proof that is of this knowledge or of what it knew before.
-    pub(crate) fn proved_knowledge(&self) -> Option<(Knowledge, Boot)> {
-        // A poll that has something to say says all of it under this lock.
-        let knowledge = self.knowledge.read();
-        let proof = Boot(self.proof.load(Ordering::Acquire));
-        knowledge.map(|knowledge| (knowledge, proof))
+    /// Writes the checkpoint now, if there is one.
+    pub(crate) async fn write_checkpoint(self: &Arc<Self>) {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.write(self).await;
+        }
     }
 
     /// What a hit needs to know. Two loads and one reading of the clock, and one more load for documents that change by time.
     #[inline]
     pub(crate) fn context(&self) -> HitContext {
         let now = self.clock.now();
-        // Acquire on the proof first: a proof is only as good as the generation that it belongs to.
-        let proof = Boot(self.proof.load(Ordering::Acquire));
+        // The proof first: it is only as good as the generation, and the state of L1, that were there before it.
+        let proof = self.ledger.proof();
         HitContext {
-            generation: self.generation(),
+            generation: self.ledger.generation(),
             proof,
             now,
             db_now: self.db_clock.latest(now),
@@ -276,43 +327,21 @@ impl Follower {
         }
     }
 
-    /// The current generation.
-    pub(crate) fn generation(&self) -> Generation {
-        Generation(self.generation.load(Ordering::Acquire))
+    /// What the node knows; `None` before the first poll.
+    pub(crate) fn knowledge(&self) -> Option<Knowledge> {
+        self.ledger.knowledge()
     }
 
-    /// The last moment at which a copy was proved current: by itself, or by the proofs of its generation.
-    pub(crate) fn proved_at(&self, held: &Held, context: &HitContext) -> Boot {
-        if !held.tracked {
-            return held.as_of;
-        }
-        if held.generation == context.generation {
-            return held.as_of.max(context.proof);
-        }
-        let former = self.former_proofs.read();
-        // In order, because generations are remembered as they end.
-        let found = former.binary_search_by_key(&held.generation, |&(generation, _)| generation);
-        found.map_or(held.as_of, |at| held.as_of.max(former[at].1))
-    }
-
-    /// Whether a copy belongs to a history that has ended. Only a database has one.
-    pub(crate) fn is_dead(&self, held: &Held) -> bool {
-        held.tracked && self.is_over(held.generation)
-    }
-
-    /// Whether a generation belongs to a history that has ended.
-    pub(crate) fn is_over(&self, generation: Generation) -> bool {
-        generation.0 < self.dead_before.load(Ordering::Acquire)
+    /// The last moment at which a copy that L1 holds was proved current.
+    pub(crate) fn proved_at(&self, slot: &Slot, context: &HitContext) -> Boot {
+        self.ledger.proved_at(slot, context)
     }
 
     /// The latest time that the database's clock can show.
     pub(crate) fn db_now(&self) -> Option<DbTime> {
-        self.is_clock_known()
+        self.db_clock
+            .is_known()
             .then(|| self.db_clock.latest(self.clock.now()))
-    }
-
-    fn is_clock_known(&self) -> bool {
-        self.db_clock.age.load(Ordering::Relaxed) != 0
     }
 
     /// A moment of the database's clock on this machine's clock, the earliest that it can be.
@@ -355,7 +384,12 @@ impl Follower {
         };
         tokio::time::timeout(patience, later).await.unwrap_or(false)
     }
-}
 
-#[cfg(test)]
-mod tests;
+    /// Waits until everything up to `position` has been applied. Returns whether that was within `patience`.
+    pub(crate) async fn wait_applied(&self, position: Position, patience: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|applied| *applied >= position);
+        let reached = tokio::time::timeout(patience, reached).await;
+        reached.is_ok_and(|reached| reached.is_ok())
+    }
+}

@@ -5,17 +5,16 @@
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use hotshelf_model::{Key, Kind};
+use hotshelf_model::{Key, Kind, Version};
 use hotshelf_telemetry::metric;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
-use parking_lot::Mutex;
 
+use crate::ledger::Sight;
 use crate::slot::Slot;
 
 /// What moka keeps for an entry beyond key and value: measured by `benches/hot_path`, rounded up.
 const BOOKKEEPING_BYTES: usize = 256;
-const STRIPES: usize = 64;
 
 /// A key brings its own seeded hash.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +40,6 @@ type Map = Cache<Key, Arc<Slot>, BuildHasherDefault<KeyHasher>>;
 pub(crate) struct L1 {
     present: Map,
     absent: Map,
-    /// A put compares with what is there; two puts of one key must not interleave.
-    stripes: Box<[Mutex<()>]>,
 }
 
 fn map(bytes_max: u64, tier: &'static str) -> Map {
@@ -64,11 +61,9 @@ fn map(bytes_max: u64, tier: &'static str) -> Map {
 
 impl L1 {
     pub(crate) fn new(bytes_max: u64, absent_bytes_max: u64) -> Self {
-        let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
         L1 {
             present: map(bytes_max, "l1"),
             absent: map(absent_bytes_max, "l1_absent"),
-            stripes,
         }
     }
 
@@ -78,9 +73,9 @@ impl L1 {
     }
 
     /// Puts a copy, unless a newer one is there. Returns whether it did.
-    pub(crate) fn put(&self, key: &Key, slot: Arc<Slot>) -> bool {
-        let stripe = usize::try_from(key.hash_u64() % STRIPES as u64).unwrap_or_default();
-        let _guard = self.stripes[stripe].lock();
+    ///
+    /// `_sight` is the right to do so: no record of the key is applied, and no other copy is put, before it is dropped.
+    pub(crate) fn put(&self, _sight: &Sight<'_>, key: &Key, slot: Arc<Slot>) -> bool {
         if self.get(key).is_some_and(|held| held.outranks(&slot)) {
             return false;
         }
@@ -91,6 +86,16 @@ impl L1 {
         map.insert(key.clone(), slot);
         other.invalidate(key);
         true
+    }
+
+    /// Removes a copy that is older than `version`.
+    pub(crate) fn remove_older(&self, key: &Key, version: Version) {
+        for map in [&self.present, &self.absent] {
+            // The question first: unlike a get, it does not count as an access.
+            if map.contains_key(key) && map.get(key).is_some_and(|slot| slot.version() < version) {
+                map.invalidate(key);
+            }
+        }
     }
 
     pub(crate) fn remove(&self, key: &Key) {

@@ -6,21 +6,29 @@
 
 pub mod answer;
 pub mod cache;
+pub mod changes;
 pub mod settings;
 
 mod budget;
+mod checkpoint;
 mod counters;
+mod db_clock;
 mod fetch;
 mod fill;
 mod flight;
 mod follow;
+mod follow_counters;
 mod l1;
+mod ledger;
 mod read;
 mod refresh;
 mod revalidate;
 mod slot;
+mod sync;
+mod variants;
 mod write_back;
 
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use changes::{Change, Changes, Mark};
 pub use settings::{BudgetSettings, Class, EngineSettings};

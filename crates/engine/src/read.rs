@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age, proves_itself, stale_age};
+use hotshelf_coherence::{FloorKey, Held, HitContext, Verdict, judge, over_age, proves_itself};
 use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, TierName, Variant, Version, VersionToken};
 
 use crate::answer::{Answer, Freshness};
 use crate::cache::{Engine, ReadOptions, Source};
 use crate::fill::{Fill, Pending};
-use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome};
+use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome, Wanted};
 use crate::settings::Class;
 use crate::slot::Slot;
 
@@ -32,6 +32,9 @@ impl Engine {
     #[inline]
     fn look(self: &Arc<Self>, key: &Key, context: &HitContext) -> Option<(Landed, Held)> {
         let slot = self.l1.get(key)?;
+        if !self.follower.ledger.is_living(&slot, context) {
+            return None;
+        }
         let held = slot.held();
         let stale = match judge(&held, context) {
             Verdict::Fresh => false,
@@ -55,7 +58,12 @@ impl Engine {
     /// A hit in L1 as the answer to a read, counted.
     #[inline]
     fn l1_answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
-        let answer = self.answer(landed, held, context);
+        let proved_at = if held.tracked && held.generation == context.generation {
+            held.as_of.max(context.proof)
+        } else {
+            self.follower.proved_at(&landed.slot, context)
+        };
+        let answer = Answer::new(landed, held, proved_at, context);
         if self.counters.l1_hit(answer.kind(), answer.freshness) {
             self.counters
                 .l1_seconds(self.clock.now().since(context.now));
@@ -77,10 +85,7 @@ impl Engine {
             held.tracked && context.now.since(context.proof) > context.staleness_bound;
         let origin_is_silent =
             verdict == Verdict::Unproven || node_is_unproven || slot.is_quiet(context.now);
-        if self.follower.is_dead(held)
-            || !origin_is_silent
-            || !self.is_within_cap(key, held, context)
-        {
+        if !origin_is_silent || !self.is_within_cap(key, slot, held, context) {
             return None;
         }
         if verdict != Verdict::Unproven && !slot.is_quiet(context.now) {
@@ -89,47 +94,36 @@ impl Engine {
         Some(())
     }
 
-    fn is_within_cap(&self, key: &Key, held: &Held, context: &HitContext) -> bool {
+    /// Whether a copy that L1 holds is not held too long beyond what was promised.
+    fn is_within_cap(&self, key: &Key, slot: &Slot, held: &Held, context: &HitContext) -> bool {
         let cap = self
             .source(key)
             .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
-        over_age(held, self.follower.proved_at(held, context), context) <= cap
-    }
-
-    #[inline]
-    fn answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
-        let proved_at = if held.tracked && held.generation == context.generation {
-            held.as_of.max(context.proof)
-        } else {
-            self.follower.proved_at(held, context)
-        };
-        let freshness = if landed.stale {
-            Freshness::Stale {
-                by: stale_age(held, proved_at, context),
-            }
-        } else {
-            let by_age = held.hard_at.since(context.now);
-            let by_time = held.valid_until.map(|until| until.since(context.db_now));
-            Freshness::Fresh {
-                ttl: by_time.map_or(by_age, |by_time| by_time.min(by_age)),
-            }
-        };
-        Answer {
-            slot: landed.slot,
-            tier: landed.tier,
-            freshness,
-            age: context.now.since(proved_at),
-        }
+        over_age(held, self.follower.proved_at(slot, context), context) <= cap
     }
 
     /// What a flight brought, judged now: since it landed the log may have moved and the proofs may have stopped.
-    fn landed_answer(&self, landed: Landed) -> Answer {
+    ///
+    /// The node's proofs speak for a copy only as long as L1 holds it, because a record that speaks against it removes it there. Of a
+    /// copy that is gone, or that was never kept, no more is known than when it was itself proved.
+    fn landed_answer(&self, key: &Key, landed: Landed) -> Answer {
         let held = landed.slot.held();
+        // Before the look at L1.
         let context = self.follower.context();
-        let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue)
+        let in_l1 = self.l1.get(key);
+        let is_held = in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
+            && self.follower.ledger.is_living(&landed.slot, &context);
+        let is_proved = is_held || !held.tracked;
+        let proved_at = if is_proved {
+            self.follower.proved_at(&landed.slot, &context)
+        } else {
+            held.as_of
+        };
+        let is_fresh = is_proved
+            && matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue)
             || proves_itself(&held, &context);
-        let stale = landed.stale || !fresh;
-        self.answer(Landed { stale, ..landed }, &held, &context)
+        let stale = landed.stale || !is_fresh;
+        Answer::new(Landed { stale, ..landed }, &held, proved_at, &context)
     }
 
     /// A read that L1 could not answer, or that wants a version.
@@ -226,8 +220,8 @@ impl Engine {
         let source = Arc::clone(self.source(key)?);
         let mut is_again = false;
         loop {
-            let (flight, joined) = match self.join_or_begin(key, floor, options.class) {
-                Step::Landed(landed) => return Ok(self.landed_answer(landed)),
+            let (flight, joined) = match self.join_or_begin(&source, key, floor, options.class) {
+                Step::Landed(landed) => return Ok(self.landed_answer(key, landed)),
                 Step::Full => return self.stale_or(key, floor, too_many_flights()),
                 Step::Joined(flight) => (flight, true),
                 Step::Begun(pending) => {
@@ -238,24 +232,25 @@ impl Engine {
             };
             let left = self.left(options, started);
             let outcome = self.wait(key, floor, &flight, left).await;
-            if joined && !is_again && self.is_for_others(&outcome, &flight, options.class) {
+            if joined && !is_again && self.is_for_others(key, &outcome, &flight, options.class) {
                 is_again = true;
                 continue;
             }
-            return outcome.map(|landed| self.landed_answer(landed));
+            return outcome.map(|landed| self.landed_answer(key, landed));
         }
     }
 
-    /// Whether a flight that was joined brought what only those may take who came before: the log has moved since it landed, or it had
-    /// to give way to readers as urgent as this one.
-    fn is_for_others(&self, outcome: &Outcome, flight: &Flight, class: Class) -> bool {
-        match outcome {
-            Ok(landed) if !landed.stale => {
-                let held = landed.slot.held();
-                held.tracked && held.generation != self.follower.generation()
-            }
-            Ok(_) | Err(_) => flight.class() > class,
-        }
+    /// Whether a flight that was joined brought what only those may take who came before: the product has changed since it landed, or
+    /// everything is suspect, or it had to give way to readers as urgent as this one.
+    fn is_for_others(&self, key: &Key, outcome: &Outcome, flight: &Flight, class: Class) -> bool {
+        let landed = match outcome {
+            Ok(landed) if !landed.stale => landed,
+            Ok(_) | Err(_) => return flight.class() > class,
+        };
+        let (slot, ledger) = (&landed.slot, &self.follower.ledger);
+        slot.is_tracked()
+            && (slot.generation() != ledger.generation()
+                || ledger.is_superseded(FloorKey::of(key.namespace(), key.id()), slot))
     }
 
     /// Reads in one pass per tier: what L1 lacks is filled together.
@@ -309,11 +304,12 @@ impl Engine {
         }
         self.counters.l1_miss();
         let started = self.clock.now();
-        if let Err(error) = self.source(key) {
-            return Reading::Found(Err(error), started);
-        }
-        match self.join_or_begin(key, Version::NONE, options.class) {
-            Step::Landed(landed) => Reading::Found(Ok(self.landed_answer(landed)), started),
+        let source = match self.source(key) {
+            Ok(source) => Arc::clone(source),
+            Err(error) => return Reading::Found(Err(error), started),
+        };
+        match self.join_or_begin(&source, key, Version::NONE, options.class) {
+            Step::Landed(landed) => Reading::Found(Ok(self.landed_answer(key, landed)), started),
             Step::Full => {
                 let found = self.stale_or(key, Version::NONE, too_many_flights());
                 Reading::Found(found, started)
@@ -347,17 +343,41 @@ impl Engine {
         };
         let left = self.left(options, started);
         let outcome = self.wait(key, Version::NONE, &flight, left).await;
-        let outcome = if joined && self.is_for_others(&outcome, &flight, options.class) {
+        let outcome = if joined && self.is_for_others(key, &outcome, &flight, options.class) {
             self.read_once(key, Version::NONE, options, started).await
         } else {
-            outcome.map(|landed| self.landed_answer(landed))
+            outcome.map(|landed| self.landed_answer(key, landed))
         };
         self.count(outcome.as_ref(), started);
         outcome
     }
 
-    fn join_or_begin(self: &Arc<Self>, key: &Key, floor: Version, class: Class) -> Step {
-        let guard = match self.flights.begin(key, floor, class) {
+    /// Joins or begins the key's flight.
+    pub(crate) fn begin_flight(
+        &self,
+        source: &Source,
+        key: &Key,
+        floor: Version,
+        class: Class,
+    ) -> Begun {
+        source.variants.note(key.variant());
+        let parent_generation = self.follower.ledger.parent_generation();
+        let wanted = Wanted {
+            floor,
+            class,
+            parent_generation,
+        };
+        self.flights.begin(key, wanted)
+    }
+
+    fn join_or_begin(
+        self: &Arc<Self>,
+        source: &Source,
+        key: &Key,
+        floor: Version,
+        class: Class,
+    ) -> Step {
+        let guard = match self.begin_flight(source, key, floor, class) {
             Begun::Joined(flight) => return Step::Joined(flight),
             Begun::Full => return Step::Full,
             Begun::Leader(guard) => guard,
@@ -373,17 +393,18 @@ impl Engine {
         pending.map_or(Step::Full, Step::Begun)
     }
 
-    /// What L1 holds of the present history.
-    fn living(&self, key: &Key) -> Option<Arc<Slot>> {
+    /// What L1 holds and may be served, fresh or not.
+    fn living(&self, key: &Key, context: &HitContext) -> Option<Arc<Slot>> {
         self.l1
             .get(key)
-            .filter(|slot| !self.follower.is_dead(&slot.held()))
+            .filter(|slot| self.follower.ledger.is_living(slot, context))
     }
 
     pub(crate) fn pending(&self, guard: FlightGuard, floor: Version) -> Option<Pending> {
         let id = Id::new(guard.key().id()).ok()?;
-        let held = self.living(guard.key());
+        let held = self.living(guard.key(), &self.follower.context());
         Some(Pending {
+            floor_key: FloorKey::of(guard.key().namespace(), guard.key().id()),
             guard,
             id,
             floor,
@@ -438,16 +459,18 @@ impl Engine {
 
     fn stale_or(&self, key: &Key, floor: Version, error: Error) -> Result<Answer, Error> {
         self.stale_from_l1(key, floor)
-            .map(|landed| self.landed_answer(landed))
+            .map(|landed| self.landed_answer(key, landed))
             .ok_or(error)
     }
 
     fn stale_from_l1(&self, key: &Key, floor: Version) -> Option<Landed> {
-        let slot = self.living(key).filter(|slot| slot.version() >= floor)?;
         let context = self.follower.context();
+        let slot = self
+            .living(key, &context)
+            .filter(|slot| slot.version() >= floor)?;
         let held = slot.held();
         let stale = !matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
-        let servable = !stale || self.is_within_cap(key, &held, &context);
+        let servable = !stale || self.is_within_cap(key, &slot, &held, &context);
         servable.then_some(Landed {
             slot,
             tier: TierName::L1,

@@ -20,13 +20,14 @@ impl Engine {
             self.counters.refreshes_skipped.increment(1);
             return;
         };
-        let Begun::Leader(guard) = self.flights.begin(key, Version::NONE, Class::Refresh) else {
+        let Ok(source) = self.source(key).cloned() else {
             return;
         };
-        let (Ok(source), Some(pending)) = (
-            self.source(key).cloned(),
-            self.pending(guard, Version::NONE),
-        ) else {
+        let Begun::Leader(guard) = self.begin_flight(&source, key, Version::NONE, Class::Refresh)
+        else {
+            return;
+        };
+        let Some(pending) = self.pending(guard, Version::NONE) else {
             return;
         };
         let flight = pending.guard.flight();

@@ -81,6 +81,11 @@ pub struct EngineSettings {
     pub staleness_bound: Duration,
     /// How long the node waits for its first poll before it calls itself ready all the same.
     pub catch_up_timeout: Duration,
+    /// Keys whose least version is remembered from the change log, so that copies elsewhere need no check; at least 1. Each costs about
+    /// 100 bytes.
+    pub floors_max: usize,
+    /// Records of the change log that are kept for [`crate::Cache::changes`].
+    pub changes_max: usize,
     /// How long a fill may take from its start to its outcome.
     pub fill_timeout: Duration,
     /// How long a read that could be answered stale waits for a fill before it is.
@@ -110,6 +115,8 @@ impl Default for EngineSettings {
             poll_timeout: Duration::from_secs(1),
             staleness_bound: Duration::from_secs(2),
             catch_up_timeout: Duration::from_secs(30),
+            floors_max: 1_000_000,
+            changes_max: 65_536,
             fill_timeout: Duration::from_secs(2),
             stale_after: Duration::from_millis(500),
             retry_after: Duration::from_secs(1),

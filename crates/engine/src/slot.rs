@@ -13,7 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotshelf_coherence::{Generation, Held};
 use hotshelf_model::{
-    Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Shape, Timeline, Version,
+    Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Shape, Stamp, Timeline, Version,
 };
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
@@ -55,6 +55,8 @@ pub(crate) struct Common {
     shape: Shape,
     kind: Kind,
     tracked: bool,
+    /// The parents' generation as of which none of `parents` was bumped.
+    parents_checked: AtomicU32,
 }
 
 /// The last `Common` of each kind, so that nearly all copies share one.
@@ -88,6 +90,7 @@ impl Commons {
             shape: self.shape,
             kind,
             tracked: self.tracked,
+            parents_checked: AtomicU32::new(0),
         });
         *last = Some(Arc::clone(&common));
         common
@@ -207,6 +210,25 @@ impl Slot {
         (self.common.timeline, self.version)
     }
 
+    #[inline]
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The parents' generation as of which no parent of this copy was bumped; zero when that was never asked.
+    #[inline]
+    pub(crate) fn parents_checked(&self) -> u32 {
+        // Relaxed: the number guards no other memory.
+        self.common.parents_checked.load(Ordering::Relaxed)
+    }
+
+    /// Notes that no parent was bumped as of `generation`; for all copies that were read with the same parents.
+    pub(crate) fn set_parents_checked(&self, generation: u32) {
+        self.common
+            .parents_checked
+            .store(generation, Ordering::Relaxed);
+    }
+
     pub(crate) fn version(&self) -> Version {
         self.version
     }
@@ -215,8 +237,17 @@ impl Slot {
         self.common.timeline
     }
 
+    #[inline]
     pub(crate) fn is_tracked(&self) -> bool {
         self.common.tracked
+    }
+
+    /// What admission looks at, with a new stamp. The body stays away.
+    pub(crate) fn header(&self, stamp: Stamp) -> Entry {
+        let mut header = Entry::absent(stamp, DbTime::default());
+        header.valid_until = self.held().valid_until;
+        header.parents = self.common.parents.clone();
+        header
     }
 
     pub(crate) fn kind(&self) -> Kind {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hotshelf_model::{Entry, Kind, PutOutcome, Tier, TierKey, TierName};
+use hotshelf_model::{Entry, Id, Key, Kind, NamespaceName, PutOutcome, Tier, TierKey, TierName};
 
 use crate::cache::Engine;
 
@@ -35,6 +35,30 @@ impl Engine {
         if let Some(l3) = &self.l3 {
             self.write(l3, puts).await;
         }
+    }
+
+    /// Removes a product's copies from L2, best effort: they are refused anyway, and only cost who finds them a lookup.
+    pub(crate) fn remove_from_l2(self: &Arc<Self>, namespace: &NamespaceName, id: &Id) {
+        let (Some(l2), Some(source), Some(knowledge)) = (
+            self.l2.clone(),
+            self.source_of(namespace.as_str()),
+            self.follower.knowledge(),
+        ) else {
+            return;
+        };
+        let Ok(permit) = Arc::clone(&self.write_backs).try_acquire_owned() else {
+            return;
+        };
+        let variants = source.variants.in_use();
+        let key = |variant| Key::new(namespace, id, variant);
+        let keys = variants.iter().map(key);
+        let keys: Vec<TierKey> = keys
+            .map(|key| source.namespace.tier_key(knowledge.hist, &key))
+            .collect();
+        self.runtime.spawn(async move {
+            l2.remove_many(&keys).await;
+            drop(permit);
+        });
     }
 
     async fn write(&self, tier: &Arc<dyn Tier>, puts: &[Put]) {

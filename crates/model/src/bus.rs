@@ -9,6 +9,10 @@ use bytes::Bytes;
 
 use crate::seams::BoxFuture;
 
+mod mailbox;
+
+pub use mailbox::Mailbox;
+
 /// What a message is about; each is a subject or a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
@@ -53,16 +57,17 @@ impl Published {
     }
 }
 
-/// What a bus brings.
+/// What a bus brings, in the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BusEvent {
     /// A message, perhaps one that this node published itself.
     Message(Channel, Bytes),
-    /// There is a connection (again); messages may have been missed.
+    /// There is a connection (again); messages may have been missed. A bus that keeps messages has brought before this what it could of
+    /// them.
     Connected,
     /// There is none any more.
     Disconnected,
-    /// Messages were dropped because this node did not take them in time.
+    /// Messages that should have stood here were dropped, because this node did not take them in time.
     Lagged,
 }
 
@@ -71,7 +76,7 @@ pub trait Bus: Send + Sync + Debug {
     /// The word for it in metrics and logs: `process`, `nats`.
     fn name(&self) -> &'static str;
 
-    /// Hands a message over, without waiting for anything.
+    /// Hands a message over, without waiting for anything. Messages of one channel are sent in the order of the calls.
     fn publish(&self, channel: Channel, payload: Bytes) -> Published;
 
     /// Waits for what comes next. For one caller at a time.

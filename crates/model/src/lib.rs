@@ -1,6 +1,7 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
-//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`bus`], [`seams`], [`writer`]. This crate does no I/O.
+//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`],
+//! [`writer`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod breaker;
@@ -12,6 +13,7 @@ pub mod error;
 pub mod key;
 pub mod log;
 pub mod lookup;
+pub mod message;
 pub mod namespace;
 pub mod product;
 pub mod seams;
@@ -19,14 +21,17 @@ pub mod variant;
 pub mod version;
 pub mod writer;
 
+mod bincoded;
+
 pub use breaker::{Breaker, BreakerSettings, Pass};
-pub use bus::{Bus, BusEvent, Channel, Published};
+pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
 pub use key::{Id, Key, NamespaceName, TierKey};
 pub use log::{Hint, LogRead, LogRow, Record};
 pub use lookup::{Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
+pub use message::{Message, MessageError, Ping};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;
 pub use seams::{

@@ -226,4 +226,10 @@ pub trait ChangeLog: Send + Sync + Debug {
     /// # Errors
     /// As [`ChangeLog::poll`].
     fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>>;
+
+    /// Begins another history, if the present one is still `known`: what a restore forgot to do.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`]; also when this node has no right to do it.
+    fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>>;
 }

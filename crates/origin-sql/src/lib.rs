@@ -23,7 +23,7 @@ mod write;
 use std::collections::HashMap;
 
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Fetch, FetchRequest, Id, LogRead,
+    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Fetch, FetchRequest, Hist, Id, LogRead,
     NamespaceName, Origin, Poll, Position, Product, Variant, Version, Versions,
 };
 
@@ -268,6 +268,15 @@ impl ChangeLog for SqlOrigin {
             match &self.database {
                 Database::Postgres(database) => database.read_rows(position, rows_max).await,
                 Database::Sqlite(database) => database.read_rows(position, rows_max).await,
+            }
+        })
+    }
+
+    fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            match &self.database {
+                Database::Postgres(database) => database.renew_hist(known).await,
+                Database::Sqlite(database) => database.renew_hist(known).await,
             }
         })
     }

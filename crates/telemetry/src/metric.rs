@@ -89,7 +89,25 @@ metrics_list! {
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
         "Age beyond freshness of answers that were labelled stale.";
     LOG_POSITION = Gauge "hotshelf_change_log_position" []
-        "The change log's head at the last poll.";
+        "The position up to which this node has applied the change log.";
+    LOG_REACH = Gauge "hotshelf_change_log_reach" []
+        "Positions between the low mark and the applied position: copies read within them need no check of their version.";
+    LOG_ROWS = Counter "hotshelf_change_log_rows_total" ["source"]
+        "Rows of the change log that this node applied, by where they came from first: log (the database) or bus.";
+    LOG_RECORDS = Counter "hotshelf_change_log_records_total" ["source"]
+        "Records of the rows that this node applied, by where they came from: log or bus.";
+    LOG_GAPS = Counter "hotshelf_change_log_gaps_total" []
+        "Rows read from the database because the bus had brought a later one and not them.";
+    FLOORS = Gauge "hotshelf_floors" []
+        "Keys whose least version is remembered from the change log.";
+    RESYNCS = Counter "hotshelf_resyncs_total" ["reason"]
+        "Times that every copy became suspect: start, timeline, pruned, other_history; lost_history counts restores that did not renew the history.";
+    CHECKPOINTS = Counter "hotshelf_checkpoints_total" ["outcome"]
+        "Checkpoints of what a restart has to remember: written or failed.";
+    CHECKPOINT_BYTES = Gauge "hotshelf_checkpoint_bytes" []
+        "Size of the last checkpoint.";
+    HINTS = Counter "hotshelf_hints_total" ["outcome"]
+        "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); and expired, not confirmed in time.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
         "Polls of the change log: settled, unsettled or failed.";
     LOG_SEQUENCED = Counter "hotshelf_change_log_sequenced_total" []
@@ -98,6 +116,20 @@ metrics_list! {
         "Records of the change log that no key can name, so that this node left them out.";
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
+    BUS_MESSAGES = Counter "hotshelf_bus_messages_total" ["bus", "channel", "direction", "outcome"]
+        "Messages between nodes, by channel (log or hint): out are sent, dropped or too_large; in are delivered or dropped.";
+    BUS_CONNECTED = Gauge "hotshelf_bus_connected" ["bus"]
+        "Whether the bus has a connection: 0 or 1. Without one, nodes learn of changes from the database.";
+    BUS_CONNECTS = Counter "hotshelf_bus_connects_total" ["bus", "outcome"]
+        "Attempts to connect to the bus: ok or failed.";
+    BUS_STORES = Counter "hotshelf_bus_stores_total" ["bus", "outcome"]
+        "Rows of this node that the bus keeps for nodes that are away: stored or refused.";
+    BUS_HEARS = Gauge "hotshelf_bus_hears" []
+        "Whether the bus brought this node its own last test message: 0 or 1.";
+    BUS_SECONDS = Histogram "hotshelf_bus_round_trip_seconds" []
+        "Time from publishing a test message on the bus until it comes back.";
+    BUS_UNREADABLE = Counter "hotshelf_bus_unreadable_total" ["reason"]
+        "Messages of the bus that could not be read: undecodable or unknown_format.";
     PROOF_AGE = Gauge "hotshelf_proof_age_seconds" []
         "Time since this node last proved that it knows every change.";
     DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []

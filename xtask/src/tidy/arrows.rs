@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 16] = {
+const TABLE: [(&str, Allowed); 17] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -23,6 +23,7 @@ const TABLE: [(&str, Allowed); 16] = {
         ("engine", These(&["model", "coherence", "telemetry"])),
         ("tier-", These(&["model", "telemetry"])),
         ("origin-", These(&["model", "telemetry"])),
+        ("bus-", These(&["model", "telemetry"])),
         ("http-api", These(&["model", "engine", "telemetry"])),
         (
             "hotshelf",
@@ -31,6 +32,7 @@ const TABLE: [(&str, Allowed); 16] = {
                 "engine",
                 "coherence",
                 "telemetry",
+                "bus-",
                 "origin-",
                 "tier-",
             ]),

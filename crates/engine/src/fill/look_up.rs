@@ -276,16 +276,21 @@ impl Fill {
         let unchanged = self.unchanged(outcome, |checked| {
             checked.restamp(found.entry.stamp.version, &found.entry.parents)
         });
-        let proof = unchanged.and_then(|(checked, stamp)| {
-            let same_history = checked.head().hist == found.hist;
-            same_history.then(|| Some((self.proof_of(&checked)?, stamp)))?
+        let same_history = unchanged.filter(|(checked, _)| checked.head().hist == found.hist);
+        let sight = self.ledger().sight(pending.floor_key);
+        let proof = same_history.and_then(|(checked, stamp)| {
+            let former = std::mem::replace(&mut found.entry.stamp, stamp);
+            let proof = self.proof_of(&sight, &found.entry, &checked);
+            if proof.is_none() {
+                found.entry.stamp = former;
+            }
+            proof
         });
-        let Some(((generation, as_of), stamp)) = proof.filter(|_| !self.has_flipped(&found.entry))
-        else {
+        let Some((generation, as_of)) = proof else {
+            drop(sight);
             Self::keep_stale(&mut pending, found, Admission::Suspect);
             return Some(pending);
         };
-        found.entry.stamp = stamp;
         gathered.puts.push(Put {
             key: self
                 .source
@@ -295,12 +300,7 @@ impl Fill {
             except: None,
         });
         let slot = self.slot(&pending, &found.entry, generation, as_of);
-        self.land(pending, slot, found.tier);
+        self.land(sight, pending, slot, found.tier);
         None
-    }
-
-    fn has_flipped(&self, entry: &Entry) -> bool {
-        let now = self.engine.follower.db_now().unwrap_or_default();
-        entry.valid_until.is_some_and(|until| now >= until)
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, join, join_all, select};
-use hotshelf_coherence::{Admission, Knowledge};
+use hotshelf_coherence::{Admission, Knowledge, Refusal};
 use hotshelf_model::{
     Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, LeaseOutcome, LeaseToken, Leases,
     Position, Stamp, TierKey, TierName, Timeline,
 };
 
 use super::look_up::Gathered;
-use super::{Fill, Found, NotAdmitted, Pending};
+use super::{Fill, Found, NotAdmitted, Pending, speaks_for_itself};
 use crate::fetch::{FetchOutcome, Fetched, Fetcher};
 use crate::settings::Class;
 use crate::slot::TICK;
@@ -236,16 +236,14 @@ impl Fill {
             Self::keep_stale(&mut pending, found, admission);
             return Some(pending);
         }
-        let proves_itself = found.as_of != Boot::default()
-            && knowledge.is_some_and(|knowledge| {
-                knowledge.hist == found.hist && knowledge.timeline <= found.entry.stamp.timeline
-            });
-        match knowledge.filter(|_| admission == Admission::Suspect && proves_itself) {
-            // It was read from the primary a moment ago: fresh for its readers, and suspect for those who come later.
-            Some(knowledge) => {
-                let slot = self.unproved(&pending, &found, knowledge.generation);
-                self.land(pending, slot, TierName::Origin);
-            }
+        let proves_itself = knowledge.filter(|knowledge| {
+            let is_outdated = admission == Admission::Refused(Refusal::Dead);
+            (is_outdated || admission == Admission::Suspect)
+                && knowledge.hist == found.hist
+                && speaks_for_itself(found.as_of, found.entry.stamp.timeline, knowledge)
+        });
+        match proves_itself {
+            Some(knowledge) => self.land_unproved(pending, &found, knowledge.generation),
             None => {
                 Self::keep_stale(&mut pending, found, admission);
                 let context = "the origin answers for another database or another time";
@@ -378,7 +376,7 @@ impl Found {
     fn is_ahead_of(&self, knowledge: &Knowledge) -> bool {
         let stamp = self.entry.stamp;
         self.hist == knowledge.hist
-            && (stamp.timeline, stamp.position) > (knowledge.timeline, knowledge.low)
+            && (stamp.timeline, stamp.position) > (knowledge.timeline, knowledge.cursor.position)
     }
 }
 

@@ -16,15 +16,23 @@ fn failure() -> Error {
     Error::new(ErrorKind::OriginFailed, "asking the origin")
 }
 
+fn wanted(floor: u64, class: Class) -> Wanted {
+    Wanted {
+        floor: Version(floor),
+        class,
+        parent_generation: 1,
+    }
+}
+
 fn leader(flights: &Arc<Flights>, id: &str, floor: u64) -> FlightGuard {
-    match flights.begin(&key(id), Version(floor), Class::Interactive) {
+    match flights.begin(&key(id), wanted(floor, Class::Interactive)) {
         Begun::Leader(guard) => guard,
         other => panic!("expected to lead, got {other:?}"),
     }
 }
 
 fn joined(flights: &Arc<Flights>, id: &str, floor: u64) -> Arc<Flight> {
-    match flights.begin(&key(id), Version(floor), Class::Interactive) {
+    match flights.begin(&key(id), wanted(floor, Class::Interactive)) {
         Begun::Joined(flight) => flight,
         other => panic!("expected to join, got {other:?}"),
     }
@@ -84,7 +92,7 @@ fn more_flights_than_the_bound_are_refused_and_a_landing_makes_room() {
     let first = leader(&flights, "a", 0);
     let _second = leader(&flights, "b", 0);
     assert!(matches!(
-        flights.begin(&key("c"), Version::NONE, Class::Interactive),
+        flights.begin(&key("c"), wanted(0, Class::Interactive)),
         Begun::Full
     ));
     joined(&flights, "a", 0);
@@ -95,7 +103,7 @@ fn more_flights_than_the_bound_are_refused_and_a_landing_makes_room() {
 #[test]
 fn readers_do_not_wait_for_a_warm_up_but_for_a_refresh() {
     let flights = Flights::new(8);
-    let begin = |id: &str, class| flights.begin(&key(id), Version::NONE, class);
+    let begin = |id: &str, class| flights.begin(&key(id), wanted(0, class));
     let Begun::Leader(_warm) = begin("a", Class::Warm) else {
         panic!("a free key is led")
     };

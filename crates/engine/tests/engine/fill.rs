@@ -324,7 +324,7 @@ async fn a_silent_database_holds_no_flight_longer_than_a_fill_may_take() {
     for id in &ids {
         node.get(id).await.unwrap();
     }
-    shop.origin.put("p0", "changed");
+    shop.origin.fail_over();
     node.catch_up().await;
     shop.origin.requests.hold();
     let begun = tokio::time::Instant::now();

@@ -102,6 +102,15 @@ impl Shop {
         }
     }
 
+    /// Changes something and prunes it from the log before any node has read it, so that they all resync.
+    pub(crate) fn lose_rows(&self) {
+        let position = self.origin.head().position.0;
+        self.origin.put("something else", format!("{position}"));
+        self.origin
+            .put("something else", format!("{position} again"));
+        self.origin.prune(self.origin.head().position);
+    }
+
     pub(crate) fn tier_key(&self, id: &str) -> TierKey {
         self.namespace.tier_key(self.origin.head().hist, &key(id))
     }

@@ -109,7 +109,7 @@ async fn a_cold_node_serves_what_l2_holds_while_the_database_is_down() {
     node.until("the copy is in L2", |_| shop.l2.len() == 1)
         .await;
     let cold = shop.node().await;
-    shop.origin.put("vase", "something else changes");
+    shop.origin.fail_over();
     cold.catch_up().await;
     shop.origin.fail(ErrorKind::OriginFailed);
     assert_eq!(

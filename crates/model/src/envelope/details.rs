@@ -1,16 +1,13 @@
-//! The bincode part: what is not compared by anybody. The only place where bincode is named.
+//! The described part: what is not compared by anybody.
 
-use bincode::config::{BigEndian, Configuration, Limit, Varint};
-
+use crate::bincoded::{self, BorrowDecode, Encode};
 use crate::entry::{Encoding, Entry, FillFacts};
 use crate::key::Key;
 
 /// Longer details are damage; a key has at most some 700 bytes.
 const DETAILS_BYTES_MAX: usize = 2048;
-const CONFIG: Configuration<BigEndian, Varint, Limit<DETAILS_BYTES_MAX>> =
-    bincode::config::standard().with_big_endian().with_limit();
 
-#[derive(Debug, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, PartialEq, Eq, Encode, BorrowDecode)]
 pub(super) struct Details {
     pub(super) key: String,
     encoding: u8,
@@ -30,18 +27,13 @@ impl Details {
         }
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "writing plain fields to a growing buffer cannot fail"
-    )]
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        bincode::encode_to_vec(self, CONFIG)
-            .expect("details fit their limit, because keys are bounded")
+        bincoded::to_bytes(self)
     }
 
     /// Reads details; also says where they end.
     pub(super) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
-        bincode::decode_from_slice(bytes, CONFIG).ok()
+        bincoded::read::<_, DETAILS_BYTES_MAX>(bytes)
     }
 
     pub(super) fn encoding(&self) -> Option<Encoding> {

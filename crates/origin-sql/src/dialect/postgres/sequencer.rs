@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use hotshelf_model::{Error, ErrorKind, Poll, Position, Version};
+use hotshelf_model::{Error, ErrorKind, Hist, Poll, Position, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _, SqlSafeStr, SqlStr};
 
@@ -19,6 +19,8 @@ use crate::snapshot::{State, nonce, signed, unsigned};
 const SEQUENCE: &str = include_str!("../../sql/postgres/sequence.sql");
 const OPEN_TIMELINE: SqlStr =
     SqlStr::from_static(include_str!("../../sql/postgres/open_timeline.sql"));
+
+const RENEW_HIST: SqlStr = SqlStr::from_static("SELECT hotshelf.renew_hist()");
 
 /// Rounds of sequencing in one poll: enough for 340,000 records, or to meet another sequencer a few times.
 const ROUNDS_MAX: u32 = 8;
@@ -125,6 +127,14 @@ impl Postgres {
             }
         }
         Ok(last.poll(false, given.positions))
+    }
+
+    /// Two nodes that find out at the same moment may both renew it, which is once more than needed and no harm.
+    pub(crate) async fn renew_hist(&self, known: Hist) -> Result<(), Error> {
+        if self.read_head(None, Position(0)).await?.state.hist == known {
+            self.run("renewing the history", RENEW_HIST).await?;
+        }
+        Ok(())
     }
 
     async fn read_head(&self, newest: Option<i64>, known: Position) -> Result<Reading, Error> {

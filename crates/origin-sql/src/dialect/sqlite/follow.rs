@@ -1,15 +1,19 @@
 //! The poll, and reading the rows of the change log, of which each is one record.
 
-use hotshelf_model::{Error, LogRead, NamespaceName, Poll, Position, Version};
+use hotshelf_model::{Error, Hist, LogRead, NamespaceName, Poll, Position, Version};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlStr};
 
 use super::{Sqlite, TIMELINE, state};
 use crate::failure::failed;
+use crate::lent::{Lent, within};
 use crate::log::{Names, ROWS_MAX, RawRecord, RawRow, decode};
 use crate::snapshot::{hist, nonce, signed, unsigned};
 
 const READ: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/read_log.sql"));
+
+const RENEW_HIST: SqlStr =
+    SqlStr::from_static("UPDATE cache_hist SET uuid = lower(hex(randomblob(16)))");
 
 impl Sqlite {
     /// The log is written by the triggers themselves, so a poll is one reading and always settled.
@@ -18,6 +22,21 @@ impl Sqlite {
         let rows = self.read(query).await;
         rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?))
             .map_err(|error| failed("reading the head of the change log", error))
+    }
+
+    pub(crate) async fn renew_hist(&self, known: Hist) -> Result<(), Error> {
+        if self.poll(Position(0)).await?.head.hist == known {
+            let renewed = self.execute(RENEW_HIST).await;
+            renewed.map_err(|error| failed("renewing the history", error))?;
+        }
+        Ok(())
+    }
+
+    async fn execute(&self, statement: SqlStr) -> Result<(), sqlx::Error> {
+        let mut lent = Lent::acquire(&self.writer).await?;
+        let executed = sqlx::query(statement).execute(lent.connection());
+        let outcome = within(self.limit, executed).await;
+        lent.end(outcome).map(drop)
     }
 
     pub(crate) async fn read_rows(

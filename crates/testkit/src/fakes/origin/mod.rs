@@ -450,6 +450,16 @@ impl ChangeLog for FakeOrigin {
             Ok(read)
         })
     }
+
+    fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move {
+            fail(self.knobs.lock().polls_fail)?;
+            if self.head().hist == known {
+                self.renew_hist();
+            }
+            Ok(())
+        })
+    }
 }
 
 #[cfg(test)]

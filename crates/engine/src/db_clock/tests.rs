@@ -1,4 +1,4 @@
-//! The database's clock as the follower measures it.
+//! Samples of the clock.
 
 use super::*;
 

@@ -1,0 +1,135 @@
+//! The bus itself: two bounded queues, and a task between them and NATS.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use hotshelf_model::message::MESSAGE_BYTES_MAX;
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, FieldProblem, Mailbox, Published};
+use hotshelf_telemetry::{BusCounters, Counter, metric};
+use tokio::task::AbortHandle;
+
+use crate::link::Link;
+use crate::settings::NatsSettings;
+
+const NAME: &str = "nats";
+
+/// The bus over NATS.
+#[derive(Debug)]
+pub struct NatsBus {
+    shared: Arc<Shared>,
+    link: AbortHandle,
+}
+
+/// What the task and the bus's user have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) inbox: Mailbox,
+    pub(crate) queue: Mailbox,
+    /// The largest message that the server takes.
+    payload_bytes_max: AtomicUsize,
+    pub(crate) counters: Counters,
+}
+
+#[derive(Debug)]
+pub(crate) struct Counters {
+    bus: BusCounters,
+    pub(crate) connected: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) stored: Counter,
+    pub(crate) refused: Counter,
+}
+
+impl NatsBus {
+    /// Starts to connect, in the background, on the current tokio runtime; goes on for ever until the bus is dropped. `seed` feeds
+    /// jitter: take it from the system's randomness, so that the nodes do not come back all at once.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the settings; a NATS that is down is no error.
+    pub fn connect(settings: NatsSettings, seed: u64) -> Result<Arc<Self>, Vec<FieldProblem>> {
+        let problems = settings.problems();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let addresses = settings.addresses()?;
+        let shared = Arc::new(Shared::new(&settings));
+        let link = Link::new(settings, addresses, Arc::clone(&shared), seed);
+        let link = tokio::spawn(link.keep()).abort_handle();
+        Ok(Arc::new(NatsBus { shared, link }))
+    }
+}
+
+impl Drop for NatsBus {
+    fn drop(&mut self) {
+        self.link.abort();
+        self.shared.set_connected(false);
+    }
+}
+
+impl Bus for NatsBus {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn publish(&self, channel: Channel, payload: Bytes) -> Published {
+        let outcome = self.shared.publish(channel, payload);
+        self.shared.counters.bus.published(channel, outcome);
+        outcome
+    }
+
+    fn next(&self) -> BoxFuture<'_, BusEvent> {
+        Box::pin(self.shared.inbox.next())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.shared.inbox.is_connected()
+    }
+}
+
+impl Shared {
+    fn new(settings: &NatsSettings) -> Self {
+        let connects =
+            |outcome| metric::BUS_CONNECTS.counter(&[("bus", NAME), ("outcome", outcome)]);
+        let stores = |outcome| metric::BUS_STORES.counter(&[("bus", NAME), ("outcome", outcome)]);
+        Shared {
+            inbox: Mailbox::new(settings.inbox_bytes_max),
+            queue: Mailbox::new(settings.queue_bytes_max),
+            payload_bytes_max: AtomicUsize::new(MESSAGE_BYTES_MAX),
+            counters: Counters {
+                bus: BusCounters::new(NAME),
+                connected: connects("ok"),
+                failed: connects("failed"),
+                stored: stores("stored"),
+                refused: stores("refused"),
+            },
+        }
+    }
+
+    fn publish(&self, channel: Channel, payload: Bytes) -> Published {
+        // Relaxed: a number of its own, and a message that slips through is refused by the client.
+        if payload.len() > self.payload_bytes_max.load(Ordering::Relaxed) {
+            return Published::TooLarge;
+        }
+        // Without a connection nothing is kept for later: by then, nodes have it from the database.
+        if self.inbox.is_connected() && self.queue.put(channel, payload) {
+            Published::Sent
+        } else {
+            Published::Dropped
+        }
+    }
+
+    /// Hands a message to this node.
+    pub(crate) fn deliver(&self, channel: Channel, payload: Bytes) {
+        let delivered = self.inbox.put(channel, payload);
+        self.counters.bus.arrived(channel, delivered);
+    }
+
+    pub(crate) fn set_connected(&self, connected: bool) {
+        self.inbox.set_connected(connected);
+        self.counters.bus.connected(connected);
+    }
+
+    pub(crate) fn set_payload_bytes_max(&self, bytes: usize) {
+        self.payload_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+}
