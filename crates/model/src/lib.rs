@@ -4,6 +4,7 @@
 //! [`writer`]. This crate does no I/O.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod breaker;
 pub mod bus;
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod writer;
 
 mod bincoded;
 
+pub use access::{AccessToken, Role, UnknownRole};
 pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
@@ -41,6 +43,6 @@ pub use seams::{
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};
 pub use writer::{
-    ChangeRecorder, PostedChange, ProductChange, ProductFields, ProductWrite, ProductWriter, Recorded,
-    WriteEffect, WriteOutcome,
+    ChangeRecorder, PostedChange, ProductChange, ProductFields, ProductWrite, ProductWriter,
+    Recorded, WriteEffect, WriteOutcome,
 };

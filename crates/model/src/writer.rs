@@ -150,8 +150,7 @@ pub trait ProductWriter: Send + Sync + Debug {
     ///
     /// # Cancel safety
     /// Dropping the future leaves open whether it was written.
-    fn write<'a>(&'a self, write: &'a ProductWrite)
-    -> BoxFuture<'a, Result<WriteOutcome, Error>>;
+    fn write<'a>(&'a self, write: &'a ProductWrite) -> BoxFuture<'a, Result<WriteOutcome, Error>>;
 }
 
 /// A change that its author tells of, because no trigger sees it.

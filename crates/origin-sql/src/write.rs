@@ -47,10 +47,7 @@ impl SqlOrigin {
 }
 
 impl ProductWriter for SqlOrigin {
-    fn write<'a>(
-        &'a self,
-        write: &'a ProductWrite,
-    ) -> BoxFuture<'a, Result<WriteOutcome, Error>> {
+    fn write<'a>(&'a self, write: &'a ProductWrite) -> BoxFuture<'a, Result<WriteOutcome, Error>> {
         Box::pin(self.write_product(write))
     }
 }

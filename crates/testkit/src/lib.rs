@@ -12,7 +12,7 @@ pub mod proxy;
 pub mod servers;
 pub mod wait;
 
-pub use fakes::{FakeLeases, FakeOrigin, FakeTier, Gate, ManualClock};
+pub use fakes::{FakeLeases, FakeOrigin, FakeTier, FakeWriter, Gate, ManualClock};
 pub use proxy::TcpProxy;
 pub use servers::{NatsServer, PostgresServer, RedisCluster, RedisServer, free_port};
 pub use wait::{wait_until, wait_until_async};

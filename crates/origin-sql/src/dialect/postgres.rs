@@ -10,9 +10,7 @@ use std::time::Duration;
 use hotshelf_model::{Error, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
 use hotshelf_telemetry::metric::{LOG_SEQUENCED, LOG_SKIPPED, SEQUENCER_CONFLICTS};
-use sqlx::postgres::{
-    PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow,
-};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Row as _, SqlSafeStr, SqlStr};
 

@@ -69,7 +69,7 @@ impl Shop {
 
 #[tokio::test]
 async fn a_product_is_created_replaced_and_deleted_with_the_version_that_is_read() {
-    for shop in shops("written").await {
+    for shop in shops("write_written").await {
         let put = |title: &str| ProductChange::Put(whole(title));
         let outcome = shop.write("mug", put("Mug"), None).await;
         let (effect, created) = shop.effect(outcome);
@@ -83,7 +83,9 @@ async fn a_product_is_created_replaced_and_deleted_with_the_version_that_is_read
         });
         assert_eq!(document(&read), expected, "{:?}", shop.dialect);
         // What a put leaves out gets its default.
-        let outcome = shop.write("mug", ProductChange::Put(titled("Cup")), None).await;
+        let outcome = shop
+            .write("mug", ProductChange::Put(titled("Cup")), None)
+            .await;
         let (effect, replaced) = shop.effect(outcome);
         assert_eq!((effect, replaced > created), (WriteEffect::Updated, true));
         let read = document(&shop.fetch("mug").await);
@@ -105,7 +107,7 @@ async fn a_product_is_created_replaced_and_deleted_with_the_version_that_is_read
 
 #[tokio::test]
 async fn a_patch_changes_what_it_names_and_nothing_else() {
-    for shop in shops("patched").await {
+    for shop in shops("write_patched").await {
         let absent = shop
             .write("mug", ProductChange::Patch(titled("Mug")), None)
             .await;
@@ -139,7 +141,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
 
 #[tokio::test]
 async fn what_changes_no_document_is_recorded_nowhere() {
-    for shop in shops("unchanged").await {
+    for shop in shops("write_unchanged").await {
         let put = || ProductChange::Put(whole("Mug"));
         let (_, created) = shop.effect(shop.write("mug", put(), None).await);
         let position = shop.settle().await.head.position;
@@ -161,7 +163,10 @@ async fn what_changes_no_document_is_recorded_nowhere() {
         let bare = shop.write("bare", ProductChange::Put(titled("Bare")), None);
         assert_eq!(shop.effect(bare.await).0, WriteEffect::Unchanged);
         let recorded = shop.records_after(position.0).await;
-        assert!(recorded.iter().all(|record| record.1 == "bare"), "{recorded:?}");
+        assert!(
+            recorded.iter().all(|record| record.1 == "bare"),
+            "{recorded:?}"
+        );
         let (effect, class) = shop.patch("mug", stock(3)).await;
         assert_eq!((effect, class > created), (WriteEffect::Updated, true));
     }
@@ -169,7 +174,7 @@ async fn what_changes_no_document_is_recorded_nowhere() {
 
 #[tokio::test]
 async fn a_condition_that_is_not_met_writes_nothing_and_says_the_version() {
-    for shop in shops("conditional").await {
+    for shop in shops("write_conditional").await {
         let put = |title: &str| ProductChange::Put(whole(title));
         let none = Some(Version::NONE);
         let (_, version) = shop.effect(shop.write("mug", put("Mug"), none).await);
@@ -197,7 +202,7 @@ async fn a_condition_that_is_not_met_writes_nothing_and_says_the_version() {
 
 #[tokio::test]
 async fn of_twenty_conditional_writers_exactly_one_wins_each_version() {
-    for shop in shops("contended").await {
+    for shop in shops("write_contended").await {
         let settings = SqlSettings {
             connections_max: 20,
             acquire_timeout: std::time::Duration::from_secs(30),
@@ -232,8 +237,9 @@ async fn of_twenty_conditional_writers_exactly_one_wins_each_version() {
 
 #[tokio::test]
 async fn writers_of_every_kind_lose_no_update_and_do_not_lock_each_other_out() {
-    for shop in shops("mixed").await {
-        shop.write("mug", ProductChange::Put(whole("Mug")), None).await;
+    for shop in shops("write_mixed").await {
+        shop.write("mug", ProductChange::Put(whole("Mug")), None)
+            .await;
         let settings = SqlSettings {
             acquire_timeout: std::time::Duration::from_secs(30),
             statement_timeout: std::time::Duration::from_secs(30),
@@ -269,7 +275,7 @@ async fn writers_of_every_kind_lose_no_update_and_do_not_lock_each_other_out() {
 
 #[tokio::test]
 async fn a_document_that_would_be_too_large_is_not_written() {
-    for shop in shops("large").await {
+    for shop in shops("write_large").await {
         let long = |length| ProductFields {
             description: Some(Some("\u{1}".repeat(length))),
             ..whole("Mug")
@@ -295,7 +301,7 @@ async fn a_document_that_would_be_too_large_is_not_written() {
 
 #[tokio::test]
 async fn what_no_database_can_hold_is_refused_by_name() {
-    for shop in shops("nul").await {
+    for shop in shops("write_nul").await {
         for (fields, field) in [
             (titled("a\0b"), "title"),
             (ProductFields::default(), "title"),
@@ -325,8 +331,9 @@ fn posted(namespace: &str, id_text: &str, version: Option<u64>) -> PostedChange 
 
 #[tokio::test]
 async fn posted_changes_get_versions_that_grow_and_are_recorded_once() {
-    for shop in shops("posted").await {
-        shop.write("mug", ProductChange::Put(whole("Mug")), None).await;
+    for shop in shops("write_posted").await {
+        shop.write("mug", ProductChange::Put(whole("Mug")), None)
+            .await;
         let version = shop.fetch("mug").await.version;
         let position = shop.settle().await.head.position.0;
         let cards = NamespaceName::new("cards").unwrap();
@@ -336,7 +343,10 @@ async fn posted_changes_get_versions_that_grow_and_are_recorded_once() {
             posted("cards", "y", Some(3)),
             posted("products", "mug", None),
         ];
-        let recorded = shop.origin.record(&changes, std::slice::from_ref(&cards)).await;
+        let recorded = shop
+            .origin
+            .record(&changes, std::slice::from_ref(&cards))
+            .await;
         let recorded = recorded.unwrap();
         let raised = recorded.changes[1];
         assert!(raised > version);
@@ -356,10 +366,16 @@ async fn posted_changes_get_versions_that_grow_and_are_recorded_once() {
             .collect();
         let bump = i64::try_from(recorded.bumps[0].0).unwrap();
         let raised = i64::try_from(raised.0).unwrap();
-        assert_eq!(said, [("", bump, 3), ("mug", raised, 1), ("x", 17, 1), ("y", 3, 1)]);
+        assert_eq!(
+            said,
+            [("", bump, 3), ("mug", raised, 1), ("x", 17, 1), ("y", 3, 1)]
+        );
         // An older version is known already, and a newer one is not.
         let position = shop.settle().await.head.position.0;
-        let changes = [posted("cards", "x", Some(16)), posted("cards", "y", Some(4))];
+        let changes = [
+            posted("cards", "x", Some(16)),
+            posted("cards", "y", Some(4)),
+        ];
         let recorded = shop.origin.record(&changes, &[]).await.unwrap();
         assert_eq!(recorded.changes, [Version(17), Version(4)]);
         let records = shop.records_after(position).await;
@@ -369,13 +385,18 @@ async fn posted_changes_get_versions_that_grow_and_are_recorded_once() {
 
 #[tokio::test]
 async fn ten_thousand_changes_are_one_transaction() {
-    for shop in shops("many_posted").await {
+    for shop in shops("write_many_posted").await {
         let changes: Vec<PostedChange> = (0..10_000)
             .map(|number| posted("products", &format!("sku-{number}"), None))
             .collect();
         let recorded = shop.origin.record(&changes, &[products()]).await.unwrap();
         assert_eq!(recorded.changes.len(), 10_000);
-        assert!(recorded.changes.iter().all(|version| *version > Version::NONE));
+        assert!(
+            recorded
+                .changes
+                .iter()
+                .all(|version| *version > Version::NONE)
+        );
         let records = shop.records_after(0).await;
         assert_eq!(records.len(), 10_001, "{:?}", shop.dialect);
     }
@@ -405,17 +426,24 @@ async fn a_server_that_dies_under_a_write_leaves_all_of_it_or_nothing() {
     };
     let killing = async {
         tokio::task::yield_now().await;
-        hotshelf_testkit::wait_until_async("some are written", std::time::Duration::from_secs(30), async || {
-            server
-                .sql("dying", "SELECT count(*) > 20 FROM hotshelf.product")
-                .is_ok_and(|answer| answer.contains('t'))
-        })
+        hotshelf_testkit::wait_until_async(
+            "some are written",
+            std::time::Duration::from_secs(30),
+            async || {
+                server
+                    .sql("dying", "SELECT count(*) > 20 FROM hotshelf.product")
+                    .is_ok_and(|answer| answer.contains('t'))
+            },
+        )
         .await;
         server.kill();
     };
     let (error, ()) = tokio::join!(writing, killing);
     assert!(
-        matches!(error.kind(), ErrorKind::WriteUnknown | ErrorKind::OriginFailed),
+        matches!(
+            error.kind(),
+            ErrorKind::WriteUnknown | ErrorKind::OriginFailed
+        ),
         "{error:?}"
     );
     server.restart().unwrap();
@@ -427,13 +455,18 @@ async fn a_server_that_dies_under_a_write_leaves_all_of_it_or_nothing() {
     );
     let whole = "SELECT count(*) FROM hotshelf.product p JOIN hotshelf.price r ON r.product_id = p.id
         JOIN hotshelf.stock s ON s.product_id = p.id JOIN hotshelf.cache_version v ON v.ns = 1 AND v.key = p.id";
-    assert_eq!(count(whole), products, "each with its price, stock and version");
+    assert_eq!(
+        count(whole),
+        products,
+        "each with its price, stock and version"
+    );
 }
 
 #[tokio::test]
 async fn a_write_whose_answer_never_comes_is_neither_written_nor_failed() {
     let shop = shop(Dialect::Postgres, "unknown_write", Vec::new()).await;
-    shop.write("mug", ProductChange::Put(whole("Mug")), None).await;
+    shop.write("mug", ProductChange::Put(whole("Mug")), None)
+        .await;
     // The server ends the connection in the middle of the statement.
     shop.sql(
         "CREATE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS
@@ -444,7 +477,10 @@ async fn a_write_whose_answer_never_comes_is_neither_written_nor_failed() {
     let write = write("mug", ProductChange::Patch(titled("Cup")), None);
     let error = shop.origin.write(&write).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::WriteUnknown, "{error:?}");
-    assert!(error.to_string().contains("may have been written"), "{error}");
+    assert!(
+        error.to_string().contains("may have been written"),
+        "{error}"
+    );
     // What the database refuses is not written, and known not to be.
     shop.sql(
         "CREATE OR REPLACE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS

@@ -8,9 +8,11 @@ mod gate;
 mod leases;
 mod origin;
 mod tier;
+mod writer;
 
 pub use clock::ManualClock;
 pub use gate::Gate;
 pub use leases::FakeLeases;
 pub use origin::FakeOrigin;
 pub use tier::FakeTier;
+pub use writer::FakeWriter;

@@ -21,8 +21,9 @@ const REMOVE_PRICES: SqlStr = SqlStr::from_static("DELETE FROM price WHERE produ
 const PRICES: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/write_prices.sql"));
 const STOCK: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/write_stock.sql"));
 const DELETE: SqlStr = SqlStr::from_static("DELETE FROM product WHERE id = ?1");
-const REGISTER: SqlStr =
-    SqlStr::from_static("INSERT INTO cache_parent (name) SELECT value FROM json_each(?1) WHERE true ON CONFLICT (name) DO NOTHING");
+const REGISTER: SqlStr = SqlStr::from_static(
+    "INSERT INTO cache_parent (name) SELECT value FROM json_each(?1) WHERE true ON CONFLICT (name) DO NOTHING",
+);
 const TOUCHED: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/post_touched.sql"));
 const GIVEN: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/post_given.sql"));
 const POSTED: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/posted_versions.sql"));
