@@ -123,8 +123,8 @@ END $$;
 -- key's row from there on, so it is the version after commit.
 CREATE FUNCTION hotshelf.seal_now(sku text) RETURNS bigint LANGUAGE plpgsql SET search_path = hotshelf, pg_temp AS $$
 BEGIN
-    SET CONSTRAINTS hotshelf.seal IMMEDIATE;
-    SET CONSTRAINTS hotshelf.seal DEFERRED;
+    SET CONSTRAINTS hotshelf.hotshelf_insert, hotshelf.hotshelf_update, hotshelf.hotshelf_delete IMMEDIATE;
+    SET CONSTRAINTS hotshelf.hotshelf_insert, hotshelf.hotshelf_update, hotshelf.hotshelf_delete DEFERRED;
     RETURN (SELECT ver FROM cache_version WHERE ns = 1 AND key = sku);
 END $$;
 

@@ -21,18 +21,18 @@ BEGIN
         RETURNING c.ns, c.key, c.ver
     )
     INSERT INTO cache_outbox (ns, key, ver, op) SELECT ns, key, ver, 1 FROM raised;
-    INSERT INTO cache_touched (ns, key, deleted)
-    SELECT DISTINCT p.id, g.key, coalesce(v.deleted, false)
-    FROM unnest(namespaces, keys, versions) AS g (name, key, ver)
-    JOIN cache_parent AS p ON p.name = g.name
-    LEFT JOIN cache_version AS v ON v.ns = p.id AND v.key = g.key
-    WHERE g.ver IS NULL
-    ON CONFLICT (xid, ns, key) DO NOTHING;
-    IF FOUND THEN
-        INSERT INTO cache_sealing DEFAULT VALUES ON CONFLICT DO NOTHING;
-        SET CONSTRAINTS hotshelf.seal IMMEDIATE;
-        SET CONSTRAINTS hotshelf.seal DEFERRED;
-    END IF;
+    WITH given AS (
+        SELECT DISTINCT p.id AS ns, g.key COLLATE "C" AS key
+        FROM unnest(namespaces, keys, versions) AS g (name, key, ver) JOIN cache_parent AS p ON p.name = g.name
+        WHERE g.ver IS NULL
+    ), sealed AS (
+        INSERT INTO cache_version AS c (ns, key, ver)
+        SELECT ns, key, server_timeline() << 40 | nextval('version_seq') FROM given ORDER BY ns, key
+        -- Taken again once the row is locked, so that versions of a key follow the order of its commits.
+        ON CONFLICT (ns, key) DO UPDATE SET ver = server_timeline() << 40 | nextval('version_seq')
+        RETURNING c.ns, c.key, c.ver
+    )
+    INSERT INTO cache_outbox (ns, key, ver, op) SELECT ns, key, ver, 1 FROM sealed;
     -- In the order of their names, so that two calls lock them in one order.
     PERFORM bump(name) FROM (SELECT DISTINCT unnest(bumps) AS name ORDER BY name) AS b;
     changed := ARRAY(

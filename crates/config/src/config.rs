@@ -183,6 +183,8 @@ pub struct DatabaseConfig {
     pub statement_timeout: Duration,
     pub acquire_timeout: Duration,
     pub statement_cache_max: usize,
+    pub log_retention: Duration,
+    pub log_rows_max: u64,
 }
 
 impl DatabaseConfig {

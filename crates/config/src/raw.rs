@@ -216,6 +216,10 @@ section! {
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
     /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
     statement_cache_max: usize = 128, count(0, 10_000);
+    /// How far back the change log reaches, for nodes that were away. Older rows are removed in small steps.
+    log_retention_s: u64 = 21_600, count(3600, 604_800);
+    /// Most rows of the change log, whatever their age.
+    log_rows_max: u64 = 5_000_000, count(1000, 1_000_000_000);
 }
 
 section! {

@@ -37,8 +37,8 @@ pub use message::{Message, MessageError, Ping};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;
 pub use seams::{
-    BoxFuture, BreakerState, ChangeLog, Fetch, FetchRequest, FetchedDocument, Head, LeaseOutcome,
-    LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
+    BoxFuture, BreakerState, ChangeLog, ClusterLeases, Fetch, FetchRequest, FetchedDocument, Head,
+    LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
 };
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};

@@ -10,7 +10,7 @@ use crate::clock::DbTime;
 use crate::entry::{Entry, Parents};
 use crate::error::Error;
 use crate::key::{Id, NamespaceName, TierKey};
-use crate::log::LogRead;
+use crate::log::{LogRead, LogRow};
 use crate::lookup::{Lookup, PutOutcome, TierName};
 use crate::variant::Variant;
 use crate::version::{Hist, Position, Timeline, Version};
@@ -108,6 +108,36 @@ pub trait Leases: Send + Sync + Debug {
 
     /// How long a lease lasts without being renewed.
     fn ttl(&self) -> std::time::Duration;
+}
+
+/// Leases on the work of the whole cluster, kept by the database and on its clock: who sequences the change log, who runs a job.
+pub trait ClusterLeases: Send + Sync + Debug {
+    /// Tries to get the lease `name` for `ttl`; `None` while somebody else holds it.
+    ///
+    /// # Errors
+    /// `OriginFailed` or `OriginTimeout` when the database cannot say; the lease may have been given nevertheless, and then expires.
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        ttl: std::time::Duration,
+    ) -> BoxFuture<'a, Result<Option<LeaseToken>, Error>>;
+
+    /// Makes a lease that is still held last `ttl` from now; `false` when it expired, even if nobody else took it.
+    ///
+    /// # Errors
+    /// As [`ClusterLeases::acquire`].
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        token: LeaseToken,
+        ttl: std::time::Duration,
+    ) -> BoxFuture<'a, Result<bool, Error>>;
+
+    /// Gives a lease up; one that has passed to another holder is left alone.
+    ///
+    /// # Errors
+    /// As [`ClusterLeases::acquire`].
+    fn release<'a>(&'a self, name: &'a str, token: LeaseToken) -> BoxFuture<'a, Result<(), Error>>;
 }
 
 /// The change log's head, and what else one snapshot of the database says about itself.
@@ -220,6 +250,16 @@ pub trait ChangeLog: Send + Sync + Debug {
     /// # Errors
     /// `OriginFailed` or `OriginTimeout` when the database cannot say.
     fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>>;
+
+    /// Gives positions to changes that have none yet, and returns the rows of the log that this made, in order. It proves nothing, and may leave out
+    /// a change that committed late; the next poll does not. Cheap when there is nothing to do: for the node that leads sequencing, every
+    /// few milliseconds. A log whose changes get their positions as they commit has nothing to do.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`].
+    fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Reads at most `rows_max` rows after `position`, in order.
     ///

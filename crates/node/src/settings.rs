@@ -6,7 +6,7 @@ use hotshelf_config::{BreakerConfig, Config, L2Config};
 use hotshelf_engine::{BudgetSettings, EngineSettings};
 use hotshelf_http_api::{Access, HttpSettings};
 use hotshelf_model::breaker::BreakerSettings;
-use hotshelf_origin_sql::SqlSettings;
+use hotshelf_origin_sql::{Retention, SqlSettings};
 use hotshelf_tier_redis::RedisSettings;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -95,6 +95,10 @@ pub(crate) fn sql(config: &Config) -> SqlSettings {
         acquire_timeout: database.acquire_timeout,
         statement_timeout: database.statement_timeout,
         statement_cache: database.statement_cache_max,
+        retention: Retention {
+            age: database.log_retention,
+            rows_max: database.log_rows_max,
+        },
     }
 }
 

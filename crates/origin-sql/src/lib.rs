@@ -21,10 +21,12 @@ mod upsert;
 mod write;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Fetch, FetchRequest, Hist, Id, LogRead,
-    NamespaceName, Origin, Poll, Position, Product, Variant, Version, Versions,
+    BoxFuture, ChangeLog, ClusterLeases, DbTime, Error, ErrorKind, Fetch, FetchRequest, Hist, Id,
+    LeaseToken, LogRead, LogRow, NamespaceName, Origin, Poll, Position, Product, Variant, Version,
+    Versions,
 };
 
 use dialect::postgres::Postgres;
@@ -32,7 +34,7 @@ use dialect::sqlite::Sqlite;
 use dialect::{FetchParameters, Statement};
 use failure::failed;
 use settings::invalid;
-pub use settings::{Dialect, NamespaceQuery, SqlSettings};
+pub use settings::{Dialect, NamespaceQuery, Retention, SqlSettings};
 use snapshot::{Reading, UntrackedVersions, assemble, signed};
 use upsert::Batch;
 pub use upsert::{UPSERT_BATCH_MAX, UpsertReport, check_product};
@@ -263,6 +265,15 @@ impl ChangeLog for SqlOrigin {
         })
     }
 
+    fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
+        Box::pin(async move {
+            match &self.database {
+                Database::Postgres(database) => database.sequence().await,
+                Database::Sqlite(_) => Ok(Vec::new()),
+            }
+        })
+    }
+
     fn read(&self, position: Position, rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>> {
         Box::pin(async move {
             match &self.database {
@@ -278,6 +289,47 @@ impl ChangeLog for SqlOrigin {
                 Database::Postgres(database) => database.renew_hist(known).await,
                 Database::Sqlite(database) => database.renew_hist(known).await,
             }
+        })
+    }
+}
+
+impl ClusterLeases for SqlOrigin {
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<LeaseToken>, Error>> {
+        Box::pin(async move {
+            let token = match &self.database {
+                Database::Postgres(database) => database.acquire_lease(name, ttl).await,
+                Database::Sqlite(database) => database.acquire_lease(name, ttl).await,
+            };
+            token.map_err(|error| failed(&format!("acquiring the lease `{name}`"), error))
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        token: LeaseToken,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(async move {
+            let renewed = match &self.database {
+                Database::Postgres(database) => database.renew_lease(name, token, ttl).await,
+                Database::Sqlite(database) => database.renew_lease(name, token, ttl).await,
+            };
+            renewed.map_err(|error| failed(&format!("renewing the lease `{name}`"), error))
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, token: LeaseToken) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let released = match &self.database {
+                Database::Postgres(database) => database.release_lease(name, token).await,
+                Database::Sqlite(database) => database.release_lease(name, token).await,
+            };
+            released.map_err(|error| failed(&format!("releasing the lease `{name}`"), error))
         })
     }
 }

@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 4] = [
+const POSTGRES: [(i64, &str, &str); 6] = [
     (
         1,
         "create change log",
@@ -14,6 +14,16 @@ const POSTGRES: [(i64, &str, &str); 4] = [
         2,
         "create products",
         include_str!("../../../migrations/postgres/0002_create_products.sql"),
+    ),
+    (
+        3,
+        "retain and lead",
+        include_str!("../../../migrations/postgres/0003_retain_and_lead.sql"),
+    ),
+    (
+        4,
+        "seal from memory",
+        include_str!("../../../migrations/postgres/0004_seal_from_memory.sql"),
     ),
     (
         5,
@@ -27,7 +37,7 @@ const POSTGRES: [(i64, &str, &str); 4] = [
     ),
 ];
 
-const SQLITE: [(i64, &str, &str); 3] = [
+const SQLITE: [(i64, &str, &str); 4] = [
     (
         1,
         "create change log",
@@ -37,6 +47,11 @@ const SQLITE: [(i64, &str, &str); 3] = [
         2,
         "create products",
         include_str!("../../../migrations/sqlite/0002_create_products.sql"),
+    ),
+    (
+        3,
+        "retain and lead",
+        include_str!("../../../migrations/sqlite/0003_retain_and_lead.sql"),
     ),
     (
         6,

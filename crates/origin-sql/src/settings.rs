@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use hotshelf_model::{Error, ErrorKind, FieldProblem, NamespaceName, Shape, VariantSchema};
+use hotshelf_model::{
+    Error, ErrorKind, FieldProblem, NamespaceName, Position, Shape, VariantSchema,
+};
 
 use crate::placeholders::{self, Translated};
 
@@ -53,6 +55,36 @@ pub struct SqlSettings {
     /// Prepared statements kept by each connection, at most 10,000. `PgBouncer` in transaction mode needs 1.21 or later with
     /// `max_prepared_statements`; for an older one set 0, which wraps each statement in a transaction of its own.
     pub statement_cache: usize,
+    /// How much of the change log is kept, so that nodes that were away can read what they missed.
+    pub retention: Retention,
+}
+
+/// How much of the change log is kept. What exceeds either bound is removed, in small steps, by a node that sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The age of the oldest row, 1 hour to 7 days.
+    pub age: Duration,
+    /// How many rows, 1,000 to 1,000,000,000.
+    pub rows_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention {
+            age: Duration::from_hours(6),
+            rows_max: 5_000_000,
+        }
+    }
+}
+
+impl Retention {
+    /// Rows looked at in one step of pruning: a few milliseconds of work, and more in a second than a sequencer writes.
+    pub(crate) const STEP: i64 = 128;
+
+    /// Whether a log that reaches back so far is due to be pruned.
+    pub(crate) fn is_exceeded(&self, age: Duration, oldest: Position, head: Position) -> bool {
+        age > self.age || head.0.saturating_sub(oldest.0) >= self.rows_max
+    }
 }
 
 impl Default for SqlSettings {
@@ -63,6 +95,7 @@ impl Default for SqlSettings {
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             statement_cache: 128,
+            retention: Retention::default(),
         }
     }
 }
@@ -75,6 +108,7 @@ impl fmt::Debug for SqlSettings {
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("statement_cache", &self.statement_cache)
+            .field("retention", &self.retention)
             .finish_non_exhaustive()
     }
 }
@@ -108,6 +142,17 @@ impl SqlSettings {
             self.statement_cache <= 10_000,
             "statement_cache",
             "must be at most 10000",
+        );
+        let (hour, week) = (Duration::from_hours(1), Duration::from_hours(7 * 24));
+        check(
+            (hour..=week).contains(&self.retention.age),
+            "retention.age",
+            "must be 1 hour to 7 days",
+        );
+        check(
+            (1000..=1_000_000_000).contains(&self.retention.rows_max),
+            "retention.rows_max",
+            "must be 1000 to 1000000000",
         );
         problems
     }

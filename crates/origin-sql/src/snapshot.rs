@@ -152,6 +152,11 @@ pub(crate) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
 }
 
+/// A time span for the database, in milliseconds.
+pub(crate) fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// A row's random number, which is any number at all.
 pub(crate) fn nonce(value: i64) -> u64 {
     value.cast_unsigned()

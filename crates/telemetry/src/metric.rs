@@ -114,6 +114,8 @@ metrics_list! {
         "Records of the change log to which this node gave a position.";
     LOG_SKIPPED = Counter "hotshelf_change_log_skipped_total" []
         "Records of the change log that no key can name, so that this node left them out.";
+    LOG_PRUNED = Counter "hotshelf_change_log_pruned_total" []
+        "Rows of the change log that this node removed, because they were past its retention.";
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
     BUS_MESSAGES = Counter "hotshelf_bus_messages_total" ["bus", "channel", "direction", "outcome"]

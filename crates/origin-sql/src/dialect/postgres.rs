@@ -1,15 +1,17 @@
 //! PostgreSQL: pools, and the statements that read.
 
 mod follow;
+mod lead;
 mod product;
 mod sequencer;
 mod write;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hotshelf_model::{Error, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
-use hotshelf_telemetry::metric::{LOG_SEQUENCED, LOG_SKIPPED, SEQUENCER_CONFLICTS};
+use hotshelf_telemetry::metric::{LOG_PRUNED, LOG_SEQUENCED, LOG_SKIPPED, SEQUENCER_CONFLICTS};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Row as _, SqlSafeStr, SqlStr};
@@ -18,7 +20,7 @@ use super::{FetchParameters, Statement};
 use crate::failure::{failed, is_broken};
 use crate::lent::{Lent, within};
 use crate::placeholders::Translated;
-use crate::settings::SqlSettings;
+use crate::settings::{Retention, SqlSettings};
 use crate::snapshot::{Row, State, hist, unsigned};
 
 const STATE: &str = include_str!("../sql/postgres/state.sql");
@@ -41,6 +43,11 @@ pub(crate) struct Postgres {
     versions: SqlStr,
     poll: SqlStr,
     batch_limit: sequencer::BatchLimit,
+    low: lead::LowIds,
+    retention: Retention,
+    /// Whether this node has given positions since it last looked for rows to prune.
+    sequenced_lately: AtomicBool,
+    pruned: Counter,
     skipped: Counter,
     sequenced: Counter,
     conflicts: Counter,
@@ -69,6 +76,10 @@ impl Postgres {
             versions: framed(include_str!("../sql/postgres/versions.sql")),
             poll: framed(include_str!("../sql/postgres/poll.sql")),
             batch_limit: sequencer::BatchLimit::default(),
+            low: lead::LowIds::default(),
+            retention: settings.retention,
+            sequenced_lately: AtomicBool::new(false),
+            pruned: LOG_PRUNED.counter(&[]),
             skipped: LOG_SKIPPED.counter(&[]),
             sequenced: LOG_SEQUENCED.counter(&[]),
             conflicts: SEQUENCER_CONFLICTS.counter(&[]),

@@ -1,6 +1,7 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
 mod follow;
+mod lead;
 mod product;
 mod write;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use hotshelf_model::{Error, ErrorKind, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
-use hotshelf_telemetry::metric::LOG_SKIPPED;
+use hotshelf_telemetry::metric::{LOG_PRUNED, LOG_SKIPPED};
 use serde_json::json;
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -23,7 +24,7 @@ use super::{FetchParameters, Statement};
 use crate::failure::failed;
 use crate::lent::{Lent, within};
 use crate::placeholders::Translated;
-use crate::settings::SqlSettings;
+use crate::settings::{Retention, SqlSettings};
 use crate::snapshot::{Row, State, hist, unsigned};
 
 const STATE: &str = include_str!("../sql/sqlite/state.sql");
@@ -42,6 +43,8 @@ pub(crate) struct Sqlite {
     limit: Duration,
     versions: SqlStr,
     poll: SqlStr,
+    retention: Retention,
+    pruned: Counter,
     skipped: Counter,
 }
 
@@ -71,6 +74,8 @@ impl Sqlite {
             limit: settings.statement_timeout,
             versions: framed(include_str!("../sql/sqlite/versions.sql")),
             poll: framed(include_str!("../sql/sqlite/poll.sql")),
+            retention: settings.retention,
+            pruned: LOG_PRUNED.counter(&[]),
             skipped: LOG_SKIPPED.counter(&[]),
         })
     }

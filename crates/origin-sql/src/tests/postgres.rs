@@ -37,7 +37,6 @@ async fn a_seal_in_the_middle_of_a_transaction_records_both_halves_and_commits_s
         .await;
     assert_eq!(recorded, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
     assert_eq!(shop.number("SELECT count(*) FROM cache_touched").await, 0);
-    assert_eq!(shop.number("SELECT count(*) FROM cache_sealing").await, 0);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Postgres {
             .map_err(|error| failed("reading the change log", error))
     }
 
-    fn log_rows(&self, after: Position, rows: &[PgRow]) -> Result<LogRead, sqlx::Error> {
+    pub(super) fn log_rows(&self, after: Position, rows: &[PgRow]) -> Result<LogRead, sqlx::Error> {
         let Some(first) = rows.first() else {
             return Ok(LogRead::Rows(Vec::new()));
         };

@@ -6,6 +6,7 @@
 //! starts again. Deliberately absent: a row that says who sequences, and locks on the session.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use hotshelf_model::{Error, ErrorKind, Hist, Poll, Position, Version};
 use sqlx::postgres::PgRow;
@@ -66,7 +67,10 @@ struct Reading {
     head_nonce: u64,
     known_nonce: Option<u64>,
     oldest: Position,
+    oldest_age: Duration,
     version: u64,
+    /// The last id that the outbox gave out.
+    id_given: i64,
     newest: Option<i64>,
     remaining: bool,
 }
@@ -92,9 +96,21 @@ impl Reading {
 
 impl Postgres {
     pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
+        let (last, settled, given) = self.settle(known).await?;
+        self.low.polled(last.id_given);
+        self.note_sequenced(given.records);
+        let (head, oldest) = (last.state.position, last.oldest);
+        if self.retention.is_exceeded(last.oldest_age, oldest, head) {
+            self.prune().await;
+        }
+        Ok(last.poll(settled, given.positions))
+    }
+
+    /// Sequences until everything that had committed at the first reading has its position; answers the last reading, and whether it got there.
+    async fn settle(&self, known: Position) -> Result<(Reading, bool, Given), Error> {
         let mut last = self.read_head(None, known).await?;
         let Some(server) = last.server_timeline else {
-            return Ok(last.poll(false, None));
+            return Ok((last, false, Given::default()));
         };
         let logged = u64::from(last.state.timeline.0);
         if server < logged {
@@ -112,7 +128,7 @@ impl Postgres {
             last = self.read_head(None, known).await?;
         }
         let Some(newest) = last.newest else {
-            return Ok(last.poll(true, given.positions));
+            return Ok((last, true, given));
         };
         for _ in 0..ROUNDS_MAX {
             let limit = self.batch_limit.now();
@@ -123,10 +139,10 @@ impl Postgres {
             given.add(progress.given());
             last = self.read_head(Some(newest), known).await?;
             if !last.remaining {
-                return Ok(last.poll(true, given.positions));
+                return Ok((last, true, given));
             }
         }
-        Ok(last.poll(false, given.positions))
+        Ok((last, false, given))
     }
 
     /// Two nodes that find out at the same moment may both renew it, which is once more than needed and no harm.
@@ -168,7 +184,6 @@ impl Postgres {
                 given.add(Given::one(position, records));
             }
         }
-        self.sequenced.increment(given.records);
         Ok(Progress::Done(given))
     }
 
@@ -234,7 +249,9 @@ fn reading(row: &PgRow) -> Result<Reading, sqlx::Error> {
         head_nonce: nonce(row.try_get("head_nonce")?),
         known_nonce: known_nonce.map(nonce),
         oldest: Position(unsigned(row.try_get("oldest")?)),
+        oldest_age: Duration::from_micros(unsigned(row.try_get("oldest_age_us")?)),
         version: unsigned(row.try_get("version")?),
+        id_given: row.try_get("id_given")?,
         newest: row.try_get("newest")?,
         remaining: row.try_get("remaining")?,
     })

@@ -1,5 +1,7 @@
 //! The poll, and reading the rows of the change log, of which each is one record.
 
+use std::time::Duration;
+
 use hotshelf_model::{Error, Hist, LogRead, NamespaceName, Poll, Position, Version};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqlStr};
@@ -20,8 +22,16 @@ impl Sqlite {
     pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
         let query = sqlx::query(self.poll.clone()).bind(signed(known.0));
         let rows = self.read(query).await;
-        rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?))
-            .map_err(|error| failed("reading the head of the change log", error))
+        let polled = rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?));
+        let (poll, age) =
+            polled.map_err(|error| failed("reading the head of the change log", error))?;
+        if self
+            .retention
+            .is_exceeded(age, poll.oldest, poll.head.position)
+        {
+            self.prune().await;
+        }
+        Ok(poll)
     }
 
     pub(crate) async fn renew_hist(&self, known: Hist) -> Result<(), Error> {
@@ -75,9 +85,11 @@ impl Sqlite {
     }
 }
 
-fn poll(row: &SqliteRow) -> Result<Poll, sqlx::Error> {
+/// The poll, and the age of the oldest row.
+fn poll(row: &SqliteRow) -> Result<(Poll, Duration), sqlx::Error> {
     let known_nonce: Option<i64> = row.try_get_unchecked("known_nonce")?;
-    Ok(Poll {
+    let age = Duration::from_millis(unsigned(row.try_get("oldest_age_ms")?));
+    let poll = Poll {
         head: state(row)?.head(),
         head_nonce: nonce(row.try_get("head_nonce")?),
         known_nonce: known_nonce.map(nonce),
@@ -85,7 +97,8 @@ fn poll(row: &SqliteRow) -> Result<Poll, sqlx::Error> {
         version_max: Version(unsigned(row.try_get("version")?)),
         settled: true,
         sequenced: None,
-    })
+    };
+    Ok((poll, age))
 }
 
 fn raw_row(row: &SqliteRow) -> Result<RawRow, sqlx::Error> {

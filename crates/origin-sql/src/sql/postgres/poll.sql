@@ -2,9 +2,12 @@ SELECT s.uuid, s.system, s.tl, s.pos, s.now_us, s.is_primary, 0::bigint AS paren
     CASE WHEN s.is_primary THEN hotshelf.server_timeline() END AS server_tl,
     (SELECT nonce FROM hotshelf.cache_log WHERE pos = s.pos) AS head_nonce,
     (SELECT nonce FROM hotshelf.cache_log WHERE pos = $2::bigint) AS known_nonce,
-    (SELECT min(pos) FROM hotshelf.cache_log) AS oldest,
+    o.pos AS oldest,
+    (SELECT s.now_us - (extract(epoch FROM logged_at) * 1000000)::bigint FROM hotshelf.cache_log WHERE pos = o.pos) AS oldest_age_us,
     (SELECT last_value FROM hotshelf.version_seq) AS version,
+    (SELECT last_value FROM hotshelf.cache_outbox_id_seq) AS id_given,
     (SELECT max(id) FROM hotshelf.cache_outbox) AS newest,
     EXISTS (SELECT 1 FROM hotshelf.cache_outbox WHERE id <= $1::bigint) AS remaining
 FROM (
 {state}) AS s
+CROSS JOIN hotshelf.cache_log_oldest AS o

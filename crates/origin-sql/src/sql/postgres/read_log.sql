@@ -5,7 +5,10 @@ FROM hotshelf.cache_hist AS h
 CROSS JOIN (SELECT array_agg(id) AS ids, array_agg(name) AS names FROM hotshelf.cache_parent) AS n
 CROSS JOIN (
     SELECT w.*, sum(cardinality(w.ns)) OVER (ORDER BY w.pos ROWS UNBOUNDED PRECEDING) - cardinality(w.ns) AS records_before
-    FROM (SELECT * FROM hotshelf.cache_log WHERE pos > $1::bigint ORDER BY pos LIMIT $2::bigint) AS w
+    FROM (
+        -- Entries of pruned rows are still in the index; they are not passed one by one.
+        SELECT * FROM hotshelf.cache_log WHERE pos > greatest($1::bigint, (SELECT pos - 1 FROM hotshelf.cache_log_oldest)) ORDER BY pos LIMIT $2::bigint
+    ) AS w
 ) AS l
 WHERE l.records_before < $3::bigint
 ORDER BY l.pos

@@ -4,5 +4,6 @@ WITH hotshelf_state AS MATERIALIZED (
 SELECT s.uuid, s.pos, s.now_ms, 0 AS parent_ver, (SELECT value FROM version_seq) AS version,
     coalesce((SELECT nonce FROM cache_log WHERE pos = s.pos), 0) AS head_nonce,
     CASE WHEN s.pos = 0 AND ?1 = 0 THEN 0 ELSE (SELECT nonce FROM cache_log WHERE pos = ?1) END AS known_nonce,
-    (SELECT coalesce(min(pos), 0) FROM cache_log) AS oldest
+    coalesce(o.pos, 0) AS oldest, s.now_ms - coalesce(o.logged_at * 1000, s.now_ms) AS oldest_age_ms
 FROM hotshelf_state AS s
+LEFT JOIN cache_log AS o ON o.pos = (SELECT min(pos) FROM cache_log)

@@ -133,6 +133,13 @@ impl Log {
         LogRead::Rows(rows.take(rows_max).map(|row| row.shown(hist)).collect())
     }
 
+    /// The rows from the first position to the last.
+    pub(super) fn rows(&self, hist: Hist, (first, last): (Position, Position)) -> Vec<LogRow> {
+        let rows = self.rows.iter();
+        let rows = rows.filter(|row| (first..=last).contains(&row.position));
+        rows.map(|row| row.shown(hist)).collect()
+    }
+
     fn append(&mut self, timeline: Timeline, change: Option<Change>) {
         let (_, head, _) = self.head();
         self.rows.push_back(Row {

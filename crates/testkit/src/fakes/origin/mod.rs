@@ -2,6 +2,7 @@
 
 mod counts;
 mod database;
+mod leases;
 mod log;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_model::{
     BootClock, BoxFuture, ChangeLog, Clock, DbTime, Error, ErrorKind, Fetch, FetchRequest, Head,
-    Hist, Id, LogRead, NamespaceName, Origin, Poll, Position, Version, Versions,
+    Hist, Id, LogRead, LogRow, NamespaceName, Origin, Poll, Position, Version, Versions,
 };
 use parking_lot::Mutex;
 
@@ -53,6 +54,7 @@ pub struct FakeOrigin {
     database: Mutex<Database>,
     knobs: Mutex<Knobs>,
     counts: Counts,
+    leases: Mutex<leases::Holders>,
 }
 
 impl Default for FakeOrigin {
@@ -77,6 +79,7 @@ impl FakeOrigin {
             database: Mutex::new(Database::new(fresh_hist())),
             knobs: Mutex::default(),
             counts: Counts::default(),
+            leases: Mutex::default(),
         };
         origin.add_namespace(&products());
         origin
@@ -198,7 +201,7 @@ impl FakeOrigin {
         database.log.sequencing = Sequencing::AtOnce;
     }
 
-    /// Changes wait for the next poll to give them positions.
+    /// Changes wait for the next poll, or call of [`ChangeLog::sequence`], to give them positions.
     pub fn sequence_by_polls(&self) {
         self.database.lock().log.sequencing = Sequencing::ByPolls;
     }
@@ -435,6 +438,16 @@ impl ChangeLog for FakeOrigin {
             self.take_time().await;
             fail(self.knobs.lock().polls_fail)?;
             Ok(poll)
+        })
+    }
+
+    fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
+        Box::pin(async move {
+            fail(self.knobs.lock().polls_fail)?;
+            let mut database = self.database.lock();
+            let hist = database.hist;
+            let given = database.log.sequence();
+            Ok(given.map_or_else(Vec::new, |range| database.log.rows(hist, range)))
         })
     }
 
