@@ -7,6 +7,7 @@ use std::time::Duration;
 use hotshelf_model::{AccessToken, Namespace};
 use serde::{Deserialize, Serialize};
 
+use crate::raw::RawAttachment;
 use crate::secret::{Secret, SecretUrl};
 
 /// A whole configuration. Only [`Config::load`] and [`Config::from_raw`] make one, so every range and relation of the reference holds.
@@ -182,6 +183,7 @@ pub struct DatabaseConfig {
     pub connections_max: u32,
     pub statement_timeout: Duration,
     pub acquire_timeout: Duration,
+    pub lock_timeout: Duration,
     pub statement_cache_max: usize,
     pub log_retention: Duration,
     pub log_rows_max: u64,
@@ -319,6 +321,8 @@ pub enum NamespaceSource {
         sql: String,
         /// Whether every change has a record in the change log.
         tracked: bool,
+        /// The tables that feed it; none unless `tracked`.
+        attachments: Vec<RawAttachment>,
     },
     /// A service of the shop.
     Http(Box<HttpSource>),

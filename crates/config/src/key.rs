@@ -66,6 +66,8 @@ pub enum ValueKind {
     Variants,
     /// Tokens with their roles.
     Tokens,
+    /// Tables with the ids that their rows make.
+    Attachments,
 }
 
 impl Key {

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Admission, LogFormat};
 use crate::key::{Key, Section, ValueKind, toml_text};
 use crate::secret::{Secret, SecretUrl};
-use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants};
+use ValueKind::{
+    Address, Attachments, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -214,6 +216,8 @@ section! {
     statement_timeout_ms: u64 = 2000, count(10, 600_000);
     /// How long to wait for a connection.
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
+    /// How long `hotshelf migrate` waits for the lock of a table that it attaches or detaches; writers of the table wait behind it.
+    lock_timeout_ms: u64 = 2000, count(1, 600_000);
     /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
     statement_cache_max: usize = 128, count(0, 10_000);
     /// How far back the change log reaches, for nodes that were away. Older rows are removed in small steps.
@@ -369,6 +373,10 @@ section! {
     sql_file: PathBuf, Path, unset "`sql`", example "\"cards.sql\"";
     /// Kind `sql`: whether every change of its documents is recorded in the change log. If not, only the TTLs bound staleness.
     tracked: bool = false, Bool;
+    /// Kind `sql`: the tables that feed its documents, each with `keys`, SQL from a row to ids (an expression over its columns, or a query over
+    /// `:rows`, the changed rows as they were and as they are), and the `columns` whose changes matter; list those that `keys` reads
+    /// too. `hotshelf migrate` attaches them; with `tracked = true` their changes are then all that invalidates.
+    attach: Vec<RawAttachment>, Attachments, unset "no table is attached", example "[{ table = \"shop.items\", keys = \"item_no\", columns = [\"name\", \"price\"] }]";
     /// Kind `http`: where one document is. `{id}`, every dimension such as `{locale}` and, if it is there, `{as_of}` are filled in.
     url: SecretUrl, Url(HTTP_SCHEMES), unset "required for kind `http`", example "\"http://127.0.0.1:8080/cards/{id}?lang={locale}\"";
     /// Kind `http`: where many documents are. `{ids}` is filled in with ids separated by commas. The answer is a JSON object from id to
@@ -427,6 +435,19 @@ pub struct RawToken {
     /// A file that holds the token itself; blanks and line ends around it do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
+}
+
+/// One table that feeds a namespace's documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAttachment {
+    /// Its name, `schema.table`.
+    pub table: String,
+    /// SQL from a row to ids.
+    pub keys: String,
+    /// The columns whose changes matter; those of the primary key always do.
+    #[serde(default)]
+    pub columns: Vec<String>,
 }
 
 /// One dimension of a namespace's documents.

@@ -184,6 +184,7 @@ fn database(raw: &RawDatabase, data_dir: &Path) -> DatabaseConfig {
         connections_max: raw.connections_max(),
         statement_timeout: milliseconds(raw.statement_timeout_ms()),
         acquire_timeout: milliseconds(raw.acquire_timeout_ms()),
+        lock_timeout: milliseconds(raw.lock_timeout_ms()),
         statement_cache_max: raw.statement_cache_max(),
         log_retention: seconds(raw.log_retention_s()),
         log_rows_max: raw.log_rows_max(),

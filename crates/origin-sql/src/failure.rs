@@ -44,6 +44,11 @@ pub(crate) fn is_shut_down(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| SHUT_DOWN.contains(&code.as_str()))
 }
 
+/// Whether a lock was not got within its time.
+pub(crate) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == "55P03")
+}
+
 /// Whether another transaction was faster, so that the same statement may succeed now.
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code.as_str(), "23505" | "40001" | "40P01"))

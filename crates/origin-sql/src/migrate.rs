@@ -86,6 +86,16 @@ fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(files.iter().map(migration).collect())
 }
 
+/// The name and the SQL of each migration that is not among those that were run.
+pub(crate) fn pending(migrator: &Migrator, done: &[i64]) -> Vec<(String, String)> {
+    let missing = migrator.iter().filter(|one| !done.contains(&one.version));
+    let shown = |one: &Migration| {
+        let name = format!("{:04} {}", one.version, one.description);
+        (name, one.sql.as_str().to_owned())
+    };
+    missing.map(shown).collect()
+}
+
 /// Our error for a migration that failed.
 pub(crate) fn failed(error: MigrateError) -> Error {
     let context = match &error {

@@ -1,5 +1,6 @@
 //! Both databases, for real: the same shop on each.
 
+mod attach;
 mod both;
 mod follow;
 mod foreign;

@@ -1,5 +1,6 @@
 //! PostgreSQL: pools, and the statements that read.
 
+mod attach;
 mod follow;
 mod lead;
 mod product;

@@ -1,5 +1,6 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
+mod attach;
 mod follow;
 mod lead;
 mod product;
