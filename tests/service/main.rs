@@ -9,6 +9,7 @@ mod command_line;
 mod faults;
 mod http_origin;
 mod limits;
+mod migrate;
 mod own_tables;
 mod read;
 mod scheduled;
