@@ -4,6 +4,7 @@ mod attach;
 mod both;
 mod follow;
 mod foreign;
+mod log;
 mod postgres;
 mod shop;
 mod sqlite;

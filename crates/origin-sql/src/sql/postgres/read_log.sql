@@ -7,8 +7,8 @@ CROSS JOIN (
     SELECT w.*, sum(cardinality(w.ns)) OVER (ORDER BY w.pos ROWS UNBOUNDED PRECEDING) - cardinality(w.ns) AS records_before
     FROM (
         -- Entries of pruned rows are still in the index; they are not passed one by one.
-        SELECT * FROM hotshelf.cache_log WHERE pos > greatest($1::bigint, (SELECT pos - 1 FROM hotshelf.cache_log_oldest)) ORDER BY pos LIMIT $2::bigint
+        SELECT * FROM hotshelf.cache_log WHERE pos > greatest($1::bigint, (SELECT pos - 1 FROM hotshelf.cache_log_oldest WHERE one)) ORDER BY pos LIMIT $2::bigint
     ) AS w
 ) AS l
-WHERE l.records_before < $3::bigint
+WHERE h.one AND l.records_before < $3::bigint
 ORDER BY l.pos
