@@ -9,11 +9,14 @@ use bytes::Bytes;
 use hotshelf_engine::{Builder, Cache, EngineSettings, ReadOptions};
 use hotshelf_model::{
     BootClock, BoxFuture, ChangeLog, Clock, DbTime, Error, ErrorKind, Fetch, FetchRequest,
-    FetchedDocument, FreshnessPolicy, Head, Hist, Id, Key, Namespace, NamespaceName, Origin,
-    Parent, Parents, Poll, Position, Shape, Timeline, Variant, VariantSchema, Version, Versions,
+    FetchedDocument, FreshnessPolicy, Head, Hist, Id, Key, LogRead, Namespace, NamespaceName,
+    Origin, Parent, Parents, Poll, Position, Shape, Timeline, Variant, VariantSchema, Version,
+    Versions,
 };
 
 const POSITION: Position = Position(1);
+/// Of the only row of a log that never moves.
+const NONCE: u64 = 7;
 const VERSION: Version = Version(1 << 40 | 1);
 /// Keys of one call while a cache is filled.
 const BATCH: usize = 200;
@@ -121,13 +124,26 @@ impl Origin for Shelf {
 }
 
 impl ChangeLog for Shelf {
-    fn poll(&self) -> BoxFuture<'_, Result<Poll, Error>> {
+    fn poll(&self, _known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
+        let head = self.head();
         let poll = Poll {
-            head: self.head(),
+            head,
+            head_nonce: NONCE,
+            known_nonce: Some(NONCE),
+            oldest: head.position,
             version_max: VERSION,
             settled: true,
+            sequenced: None,
         };
         Box::pin(std::future::ready(Ok(poll)))
+    }
+
+    fn read(&self, _position: Position, _rows_max: usize) -> BoxFuture<'_, Result<LogRead, Error>> {
+        Box::pin(std::future::ready(Ok(LogRead::Rows(Vec::new()))))
+    }
+
+    fn renew_hist(&self, _known: Hist) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

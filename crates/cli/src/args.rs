@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Reads a product catalogue into the database.
     Import(ImportArgs),
+    /// Brings the database's tables up to date, and attaches and detaches the tables that the configuration names.
+    Migrate(MigrateArgs),
     /// Shows or checks the configuration.
     Config {
         #[command(subcommand)]
@@ -97,6 +99,23 @@ pub(crate) struct ImportArgs {
     /// Reads and checks everything, and writes nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct MigrateArgs {
+    /// Prints the SQL that would be run, and changes nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Removes every trigger and function from tables that are not hotshelf's own, also of tables that are no longer configured,
+    /// and attaches none.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Begins a new history after a restore, so that no copy from before is ever served again. Before a node connects.
+    #[arg(long, requires = "yes", conflicts_with_all = ["detach", "dry_run"])]
+    pub(crate) renew_history: bool,
+    /// Says that you mean it.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

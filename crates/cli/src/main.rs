@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod get;
 mod import;
+mod migrate;
 mod output;
 mod progress;
 mod reference;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve::run(&serve, &args.sources),
         Command::Get(get) => get::run(&get),
         Command::Import(import) => import::run(&import, &args.sources),
+        Command::Migrate(migrate) => migrate::run(migrate, &args.sources),
         Command::Config { command } => config::run(&command, &args.sources),
         Command::Reference { document } => reference::run(document).map(|()| ExitCode::SUCCESS),
     };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use toml::Value;
 
 use crate::key::ValueKind;
-use crate::raw::RawDimension;
+use crate::raw::{RawAttachment, RawDimension, RawToken};
 
 /// Most entries of a list, an array or a map.
 const ITEMS_MAX: usize = 64;
@@ -29,12 +29,14 @@ pub(crate) fn from_text(kind: ValueKind, text: &str) -> Value {
                 .filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
-        ValueKind::Urls(_) | ValueKind::Headers | ValueKind::Variants => {
-            toml::from_str::<toml::Table>(&format!("value = {text}"))
-                .ok()
-                .and_then(|mut table| table.remove("value"))
-                .unwrap_or_else(plain)
-        }
+        ValueKind::Urls(_)
+        | ValueKind::Headers
+        | ValueKind::Variants
+        | ValueKind::Tokens
+        | ValueKind::Attachments => toml::from_str::<toml::Table>(&format!("value = {text}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(plain),
         ValueKind::Text
         | ValueKind::Path
         | ValueKind::Address
@@ -56,6 +58,8 @@ pub(crate) fn value(kind: ValueKind, value: Value) -> Result<Value, String> {
         (ValueKind::Urls(schemes), value) => urls(schemes, value),
         (ValueKind::Headers, value) => headers(value),
         (ValueKind::Variants, value) => variants(value),
+        (ValueKind::Tokens, value) => tokens(value),
+        (ValueKind::Attachments, value) => attachments(value),
     }
 }
 
@@ -220,6 +224,45 @@ fn variants(value: Value) -> Result<Value, String> {
         Ok(_) => Ok(value),
         Err(error) => Err(format!(
             "must be a list such as [{{ name = \"locale\", values = [\"en\", \"de\"] }}]: {}",
+            error.message()
+        )),
+    }
+}
+
+fn tokens(value: Value) -> Result<Value, String> {
+    let read: Result<Vec<RawToken>, _> = value.clone().try_into();
+    match read {
+        Ok(tokens) if tokens.len() > ITEMS_MAX => Err(format!(
+            "must be at most {ITEMS_MAX} tokens, not {}",
+            tokens.len()
+        )),
+        Ok(_) => Ok(value),
+        Err(error) => Err(format!(
+            "must be a list such as [{{ name = \"shop\", role = \"writer\", sha256 = \"...\" }}]: {}",
+            error.message()
+        )),
+    }
+}
+
+fn attachments(value: Value) -> Result<Value, String> {
+    let read: Result<Vec<RawAttachment>, _> = value.clone().try_into();
+    match read {
+        Ok(tables) if tables.len() > ITEMS_MAX => Err(format!(
+            "must be at most {ITEMS_MAX} tables, not {}",
+            tables.len()
+        )),
+        Ok(tables) => {
+            let empty =
+                |one: &RawAttachment| one.table.trim().is_empty() || one.keys.trim().is_empty();
+            let long =
+                |one: &RawAttachment| one.keys.len() > TEXT_BYTES_MAX || one.columns.len() > 1600;
+            if tables.iter().any(|one| empty(one) || long(one)) {
+                return Err("must say for each table its name and its `keys`".to_owned());
+            }
+            Ok(value)
+        }
+        Err(error) => Err(format!(
+            "must be tables such as [[namespace.attach]] with `table`, `keys` and `columns`: {}",
             error.message()
         )),
     }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hotshelf_model::Namespace;
+use hotshelf_model::{AccessToken, Namespace};
 use serde::{Deserialize, Serialize};
 
+use crate::raw::RawAttachment;
 use crate::secret::{Secret, SecretUrl};
 
 /// A whole configuration. Only [`Config::load`] and [`Config::from_raw`] make one, so every range and relation of the reference holds.
@@ -16,6 +17,7 @@ pub struct Config {
     pub(crate) log: LogConfig,
     pub(crate) http: HttpConfig,
     pub(crate) admin: AdminConfig,
+    pub(crate) auth: AuthConfig,
     pub(crate) database: DatabaseConfig,
     pub(crate) l1: L1Config,
     pub(crate) l2: Option<L2Config>,
@@ -46,6 +48,11 @@ impl Config {
     /// The admin listener.
     pub fn admin(&self) -> &AdminConfig {
         &self.admin
+    }
+
+    /// Who may do what.
+    pub fn auth(&self) -> &AuthConfig {
+        &self.auth
     }
 
     /// The database.
@@ -155,14 +162,24 @@ pub struct HttpConfig {
     pub body_bytes_max: usize,
     pub batch_ids_max: usize,
     pub batch_bytes_max: usize,
+    pub writes_max: usize,
 }
 
 /// `[admin]`
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AdminConfig {
-    /// A loopback address.
+    /// A loopback address, or there are tokens.
     pub listen: SocketAddr,
+    pub changes_max: usize,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct AuthConfig {
+    /// Each with another name.
+    pub tokens: Vec<AccessToken>,
 }
 
 /// `[database]`
@@ -174,6 +191,7 @@ pub struct DatabaseConfig {
     pub connections_max: u32,
     pub statement_timeout: Duration,
     pub acquire_timeout: Duration,
+    pub lock_timeout: Duration,
     pub statement_cache_max: usize,
     pub log_retention: Duration,
     pub log_rows_max: u64,
@@ -355,6 +373,8 @@ pub enum NamespaceSource {
         sql: String,
         /// Whether every change has a record in the change log.
         tracked: bool,
+        /// The tables that feed it; none unless `tracked`.
+        attachments: Vec<RawAttachment>,
     },
     /// A service of the shop.
     Http(Box<HttpSource>),

@@ -64,6 +64,10 @@ pub enum ValueKind {
     Headers,
     /// Dimensions with their allowed values.
     Variants,
+    /// Tokens with their roles.
+    Tokens,
+    /// Tables with the ids that their rows make.
+    Attachments,
 }
 
 impl Key {

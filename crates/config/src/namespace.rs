@@ -22,7 +22,7 @@ pub(crate) const CATALOGUE_NAME: &str = "products";
 
 /// The keys that only one kind has.
 const KIND_KEYS: [(&str, &[&str]); 2] = [
-    ("sql", &["sql", "sql_file", "tracked"]),
+    ("sql", &["sql", "sql_file", "tracked", "attach"]),
     (
         "http",
         &[
@@ -225,7 +225,16 @@ impl Resolver {
             self.refuse(path, reason);
         }
         let tracked = raw.tracked();
-        Some(NamespaceSource::Sql { sql, tracked })
+        let attachments = raw.attach.clone().unwrap_or_default();
+        if !tracked && !attachments.is_empty() {
+            let reason = "needs `tracked = true`; without it, versions are the time of the fetch and no change is looked for";
+            self.refuse(&format!("{at}.attach"), reason);
+        }
+        Some(NamespaceSource::Sql {
+            sql,
+            tracked,
+            attachments,
+        })
     }
 
     fn sql_file(&mut self, file: &Path, path: &str) -> Option<String> {
@@ -244,7 +253,7 @@ impl Resolver {
     }
 
     /// A path that stands in a file is relative to that file's folder.
-    fn beside_configuration(&self, file: &Path, path: &str) -> PathBuf {
+    pub(crate) fn beside_configuration(&self, file: &Path, path: &str) -> PathBuf {
         let source = self.provenance.get(path).map(|setting| &setting.source);
         let folder = match source {
             Some(Source::File { path, .. }) => path.parent(),

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Admission, BusKind, LogFormat};
 use crate::key::{Key, Section, ValueKind, toml_text};
 use crate::secret::{Secret, SecretUrl};
-use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Url, Urls, Variants};
+use ValueKind::{
+    Address, Attachments, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -94,6 +96,8 @@ pub struct RawConfig {
     pub http: RawHttp,
     /// `[admin]`
     pub admin: RawAdmin,
+    /// `[auth]`
+    pub auth: RawAuth,
     /// `[database]`
     pub database: RawDatabase,
     /// `[l1]`
@@ -119,6 +123,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawLog::section(),
         RawHttp::section(),
         RawAdmin::section(),
+        RawAuth::section(),
         RawDatabase::section(),
         RawL1::section(),
         RawL2::section(),
@@ -183,13 +188,27 @@ section! {
     batch_ids_max: usize = 200, count(1, 200);
     /// The largest answer to a batch; ids beyond it are answered `unavailable`.
     batch_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, 256 * MIB as u64);
+    /// Most writes under way at once; further ones are answered 503. The database needs as many connections beside those of
+    /// `origin.concurrency_max`.
+    writes_max: usize = 64, count(1, 10_000);
 }
 
 section! {
     /// The admin listener: health, metrics, operations.
     RawAdmin "admin"
-    /// Where it listens. Loopback only: this version has no tokens, and whoever reaches this listener is an operator.
+    /// Where it listens. A loopback address, unless `auth.tokens` has tokens: without them, whoever reaches this listener is an operator.
     listen: SocketAddr = loopback(7401), Address;
+    /// Most changes in one request to `/admin/v1/changes`.
+    changes_max: usize = 10_000, count(1, 100_000);
+}
+
+section! {
+    /// Who may do what.
+    RawAuth "auth"
+    /// Bearer tokens with their roles: `viewer` (metrics), `writer` (also writes products and posts changes), `operator` (everything). Each
+    /// is given by the SHA-256 hash of the token, in hexadecimal, or by a file that holds the token itself. Without any, the admin
+    /// listener is open and must be on loopback, and writes are open on an embedded node (SQLite) whose listener is on loopback.
+    tokens: Vec<RawToken> = Vec::new(), Tokens;
 }
 
 section! {
@@ -203,6 +222,8 @@ section! {
     statement_timeout_ms: u64 = 2000, count(10, 600_000);
     /// How long to wait for a connection.
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
+    /// How long `hotshelf migrate` waits for the lock of a table that it attaches or detaches; writers of the table wait behind it.
+    lock_timeout_ms: u64 = 2000, count(1, 600_000);
     /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
     statement_cache_max: usize = 128, count(0, 10_000);
     /// How far back the change log reaches, for nodes that were away. Older rows are removed in small steps.
@@ -407,6 +428,10 @@ section! {
     sql_file: PathBuf, Path, unset "`sql`", example "\"cards.sql\"";
     /// Kind `sql`: whether every change of its documents is recorded in the change log. If not, only the TTLs bound staleness.
     tracked: bool = false, Bool;
+    /// Kind `sql`: the tables that feed its documents, each with `keys`, SQL from a row to ids (an expression over its columns, or a query over
+    /// `:rows`, the changed rows as they were and as they are), and the `columns` whose changes matter; list those that `keys` reads
+    /// too. `hotshelf migrate` attaches them; with `tracked = true` their changes are then all that invalidates.
+    attach: Vec<RawAttachment>, Attachments, unset "no table is attached", example "[{ table = \"shop.items\", keys = \"item_no\", columns = [\"name\", \"price\"] }]";
     /// Kind `http`: where one document is. `{id}`, every dimension such as `{locale}` and, if it is there, `{as_of}` are filled in.
     url: SecretUrl, Url(HTTP_SCHEMES), unset "required for kind `http`", example "\"http://127.0.0.1:8080/cards/{id}?lang={locale}\"";
     /// Kind `http`: where many documents are. `{ids}` is filled in with ids separated by commas. The answer is a JSON object from id to
@@ -450,6 +475,35 @@ section! {
 
 /// The kinds of a namespace.
 pub(crate) const KINDS: &[&str] = &["catalogue", "sql", "http"];
+
+/// One token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawToken {
+    /// Who bears it.
+    pub name: String,
+    /// `viewer`, `writer` or `operator`.
+    pub role: String,
+    /// The SHA-256 hash of the token, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A file that holds the token itself; blanks and line ends around it do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
+/// One table that feeds a namespace's documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAttachment {
+    /// Its name, `schema.table`.
+    pub table: String,
+    /// SQL from a row to ids.
+    pub keys: String,
+    /// The columns whose changes matter; those of the primary key always do.
+    #[serde(default)]
+    pub columns: Vec<String>,
+}
 
 /// One dimension of a namespace's documents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

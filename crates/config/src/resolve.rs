@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    AdminConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig, HttpConfig,
-    L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig, OriginConfig,
+    AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig,
+    HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig, OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
@@ -102,6 +102,7 @@ fn resolve(merged: Merged) -> Result<(Config, Provenance), ConfigProblems> {
     };
     let mut config = sections(&raw);
     resolver.derived(&config);
+    config.auth = resolver.auth(&raw.auth);
     config.namespaces = resolver.namespaces(&raw.namespace);
     resolver.certificate_and_key(&raw.bus);
     resolver.relations(&config);
@@ -141,7 +142,9 @@ fn sections(raw: &RawConfig) -> Config {
         },
         admin: AdminConfig {
             listen: raw.admin.listen(),
+            changes_max: raw.admin.changes_max(),
         },
+        auth: AuthConfig::default(),
         l1: L1Config {
             bytes_max: raw.l1.bytes_max(),
             absent_bytes_max: raw.l1.absent_bytes_max(),
@@ -177,6 +180,7 @@ fn http(raw: &RawHttp) -> HttpConfig {
         body_bytes_max: raw.body_bytes_max(),
         batch_ids_max: raw.batch_ids_max(),
         batch_bytes_max: raw.batch_bytes_max(),
+        writes_max: raw.writes_max(),
     }
 }
 
@@ -186,6 +190,7 @@ fn database(raw: &RawDatabase, data_dir: &Path) -> DatabaseConfig {
         connections_max: raw.connections_max(),
         statement_timeout: milliseconds(raw.statement_timeout_ms()),
         acquire_timeout: milliseconds(raw.acquire_timeout_ms()),
+        lock_timeout: milliseconds(raw.lock_timeout_ms()),
         statement_cache_max: raw.statement_cache_max(),
         log_retention: seconds(raw.log_retention_s()),
         log_rows_max: raw.log_rows_max(),

@@ -335,13 +335,15 @@ impl Ledger {
         let mut parents = self.parents.lock();
         let mut knowledge = self.knowledge.write();
         self.remember_proof();
-        let is_same_timeline =
-            !is_other_history && knowledge.is_some_and(|known| known.timeline == after.timeline);
-        for floors in shards.iter_mut().chain([&mut parents]) {
-            if is_same_timeline {
-                floors.forget_log();
-            } else {
+        for floors in shards
+            .iter_mut()
+            .map(|shard| &mut **shard)
+            .chain([&mut *parents])
+        {
+            if is_other_history {
                 floors.clear();
+            } else {
+                floors.resync(after.timeline);
             }
         }
         if is_other_history {

@@ -1,7 +1,7 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
-//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `health`, `problem`, `headers`, `target`, then
-//! [`mod@serve`], [`workers`] and `watch` for connections.
+//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `health`, `problem`, `headers`,
+//! `target`, then [`mod@serve`], [`workers`] and `watch` for connections.
 
 pub mod body;
 pub mod front;
@@ -15,19 +15,24 @@ pub mod settings;
 pub mod state;
 pub mod workers;
 
+mod access;
 mod batch;
+mod changes;
 mod counters;
 mod headers;
 mod health;
 mod lane;
 mod prefixed;
 mod read;
+mod request_body;
 mod target;
 mod watch;
+mod write;
 
 #[cfg(test)]
 mod testing;
 
+pub use access::Access;
 pub use front::Front;
 pub use listener::{ListenAddress, Listener};
 pub use openapi::openapi;
@@ -36,5 +41,5 @@ pub use request_id::RequestId;
 pub use routes::{admin_router, public_router};
 pub use serve::{Drained, serve};
 pub use settings::HttpSettings;
-pub use state::ApiState;
+pub use state::{ApiParts, ApiState, Writing};
 pub use workers::Workers;

@@ -8,5 +8,5 @@ mod settings;
 mod tiers;
 
 pub use node::{Addresses, Node, Stopped};
-pub use origins::{check_queries, open_database};
+pub use origins::{attachments, check_queries, open_database};
 pub use process::{Process, prepare};

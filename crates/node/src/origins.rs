@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use hotshelf_config::raw::RawAttachment;
 use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
-use hotshelf_model::{ChangeLog, Origin};
+use hotshelf_http_api::Writing;
+use hotshelf_model::{ChangeLog, ChangeRecorder, Origin, ProductWriter};
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
-use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
+use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 use tokio::task::AbortHandle;
 
 use crate::settings;
@@ -31,6 +33,23 @@ pub(crate) struct Origins {
 pub fn open_database(config: &Config) -> anyhow::Result<SqlOrigin> {
     let (settings, queries) = prepared(config)?;
     SqlOrigin::connect_lazy(&settings, queries).context("preparing the database")
+}
+
+/// The tables that the configuration attaches.
+pub fn attachments(config: &Config) -> Vec<Attachment> {
+    let of_namespace = |namespace: &NamespaceConfig| -> Vec<Attachment> {
+        let NamespaceSource::Sql { attachments, .. } = &namespace.source else {
+            return Vec::new();
+        };
+        let attachment = |raw: &RawAttachment| Attachment {
+            table: raw.table.clone(),
+            namespace: namespace.namespace.name.clone(),
+            keys: raw.keys.clone(),
+            columns: raw.columns.clone(),
+        };
+        attachments.iter().map(attachment).collect()
+    };
+    config.namespaces().iter().flat_map(of_namespace).collect()
 }
 
 /// Checks what only the database's crate can: each namespace's query. Makes no connection and no file.
@@ -64,7 +83,7 @@ fn query(namespace: &NamespaceConfig, dialect: Dialect) -> Option<NamespaceQuery
     let (name, variants) = (model.name.clone(), model.variants.clone());
     let query = match &namespace.source {
         NamespaceSource::Catalogue => NamespaceQuery::products(name, dialect, variants),
-        NamespaceSource::Sql { sql, tracked } => NamespaceQuery {
+        NamespaceSource::Sql { sql, tracked, .. } => NamespaceQuery {
             variants,
             tracked: *tracked,
             ..NamespaceQuery::new(name, sql)
@@ -165,6 +184,25 @@ impl Origins {
             return builder;
         }
         builder.cluster_leases(Arc::clone(&self.sql) as _)
+    }
+
+    /// Which namespaces are written through the API, and who may do it.
+    pub(crate) fn writing(&self, config: &Config) -> Writing {
+        let named = |wanted: fn(&NamespaceSource) -> bool| {
+            let namespaces = config.namespaces().iter();
+            let wanted = namespaces.filter(move |namespace| wanted(&namespace.source));
+            wanted.map(|namespace| namespace.namespace.name.clone())
+        };
+        let own = named(|source| matches!(source, NamespaceSource::Catalogue));
+        let outside = named(|source| matches!(source, NamespaceSource::Http(_)));
+        Writing {
+            products: own
+                .map(|name| (name, Arc::clone(&self.sql) as Arc<dyn ProductWriter>))
+                .collect(),
+            changes: Some(Arc::clone(&self.sql) as Arc<dyn ChangeRecorder>),
+            versioned_outside: outside.collect(),
+            access: settings::access(config),
+        }
     }
 
     /// Gives each namespace its origin.

@@ -6,17 +6,20 @@
 //!
 //! **Invariant:** nothing here joins two statements into one answer, except a poll, whose two readings prove something together.
 
+mod attach;
 mod dialect;
 mod failure;
 mod lent;
 mod log;
 mod migrate;
 mod placeholders;
+mod product;
 mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod write;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use hotshelf_model::{
     Versions,
 };
 
+pub use attach::Attachment;
 use dialect::postgres::Postgres;
 use dialect::sqlite::Sqlite;
 use dialect::{FetchParameters, Statement};
@@ -169,6 +173,53 @@ impl SqlOrigin {
             Database::Sqlite(database) => database.delete(id.as_str()).await,
         };
         deleted.map_err(|error| failed(&format!("deleting product `{id}`"), error))
+    }
+
+    /// The migrations that [`SqlOrigin::migrate`] would run, each with its name and its SQL.
+    ///
+    /// # Errors
+    /// `OriginFailed` or `OriginTimeout`.
+    pub async fn pending_migrations(&self) -> Result<Vec<(String, String)>, Error> {
+        let done = match &self.database {
+            Database::Postgres(database) => database.migrations_done().await,
+            Database::Sqlite(database) => database.migrations_done().await,
+        };
+        let done = done.map_err(|error| failed("reading which migrations were run", error))?;
+        Ok(match &self.database {
+            Database::Postgres(_) => migrate::pending(&migrate::postgres(true), &done),
+            Database::Sqlite(_) => migrate::pending(&migrate::sqlite(), &done),
+        })
+    }
+
+    /// Begins another history, so that every copy of the present one is dead: part of a restore, before the first node connects.
+    ///
+    /// # Errors
+    /// `OriginFailed` or `OriginTimeout`.
+    pub async fn renew_history(&self) -> Result<(), Error> {
+        let renewed = match &self.database {
+            Database::Postgres(database) => database.renew_history().await,
+            Database::Sqlite(database) => database.renew_history().await,
+        };
+        renewed.map_err(|error| failed("renewing the history", error))
+    }
+
+    /// Attaches tables of a shop's own, so that their changes are recorded, and detaches those that are not among `wanted`; with
+    /// none, nothing of hotshelf is left on any table. What is so already is left alone. Gives the statements that were run, in
+    /// order, or would be if `dry`. Everything is checked before anything is changed; each table is then whole or as it was. A lock
+    /// on a PostgreSQL table is waited for at most `lock_timeout`.
+    ///
+    /// # Errors
+    /// `Invalid` for a table, a column or keys that cannot be used; `OriginTimeout` for a lock that was not got; `OriginFailed`.
+    pub async fn attach(
+        &self,
+        wanted: &[Attachment],
+        lock_timeout: Duration,
+        dry: bool,
+    ) -> Result<Vec<String>, Error> {
+        match &self.database {
+            Database::Postgres(database) => database.attach(wanted, lock_timeout, dry).await,
+            Database::Sqlite(database) => database.attach(wanted, dry).await,
+        }
     }
 
     /// Makes every copy of a namespace's documents dead, and returns the bump's version.

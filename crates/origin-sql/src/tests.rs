@@ -1,5 +1,6 @@
 //! Both databases, for real: the same shop on each.
 
+mod attach;
 mod both;
 mod follow;
 mod foreign;
@@ -7,3 +8,4 @@ mod log;
 mod postgres;
 mod shop;
 mod sqlite;
+mod write;

@@ -283,6 +283,22 @@ fn a_kind_needs_its_keys_and_refuses_those_of_the_others() {
         "namespace.products.tracked",
         "only kind `sql`",
     );
+    let attach = "[[namespace.attach]]\ntable = 'items'\n";
+    refused(
+        &format!("{SQL}{attach}keys = 'item_no'"),
+        "namespace.cards.attach",
+        "needs `tracked = true`",
+    );
+    refused(
+        &format!("{SQL}tracked = true\n{attach}"),
+        "namespace.cards.attach",
+        "missing field `keys`",
+    );
+    refused(
+        &format!("{SQL}tracked = true\n{attach}keys = ' '"),
+        "namespace.cards.attach",
+        "`keys`",
+    );
     refused(
         &HTTP.replace("/{id}", "/x"),
         "namespace.cards.url",
@@ -528,6 +544,7 @@ fn an_sql_file_lies_beside_the_file_that_names_it() {
     let NamespaceSource::Sql {
         sql,
         tracked: false,
+        ..
     } = &config.namespaces()[0].source
     else {
         panic!("{config:?}")

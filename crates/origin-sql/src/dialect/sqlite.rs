@@ -1,7 +1,9 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
+mod attach;
 mod follow;
 mod lead;
+mod product;
 mod write;
 
 use std::path::Path;

@@ -41,6 +41,26 @@ impl Postgres {
         Ok(())
     }
 
+    pub(crate) async fn migrations_done(&self) -> Result<Vec<i64>, sqlx::Error> {
+        let there = "SELECT to_regclass('hotshelf.schema_migration') IS NOT NULL AS answer";
+        let there: bool = self
+            .one(SqlStr::from_static(there), None)
+            .await?
+            .try_get("answer")?;
+        if !there {
+            return Ok(Vec::new());
+        }
+        let done = "SELECT ARRAY(SELECT version FROM hotshelf.schema_migration) AS answer";
+        self.one(SqlStr::from_static(done), None)
+            .await?
+            .try_get("answer")
+    }
+
+    pub(crate) async fn renew_history(&self) -> Result<(), sqlx::Error> {
+        let sql = SqlStr::from_static("SELECT hotshelf.renew_hist()::text");
+        self.one(sql, None).await.map(drop)
+    }
+
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
         let mut lent = Lent::acquire(&self.documents).await?;
         let outcome = within(self.limit * STATEMENTS, write(lent.connection(), batch)).await;

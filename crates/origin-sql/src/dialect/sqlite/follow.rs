@@ -42,6 +42,10 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(crate) async fn renew_history(&self) -> Result<(), sqlx::Error> {
+        self.execute(RENEW_HIST).await
+    }
+
     async fn execute(&self, statement: SqlStr) -> Result<(), sqlx::Error> {
         let mut lent = Lent::acquire(&self.writer).await?;
         let executed = sqlx::query(statement).execute(lent.connection());

@@ -45,6 +45,17 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(crate) async fn migrations_done(&self) -> Result<Vec<i64>, sqlx::Error> {
+        let there =
+            "SELECT count(*) AS answer FROM sqlite_master WHERE name = 'cache_schema_migration'";
+        if answer(&self.read(sqlx::query(there)).await?)? == 0 {
+            return Ok(Vec::new());
+        }
+        let done = sqlx::query("SELECT version FROM cache_schema_migration");
+        let rows = self.read(done).await?;
+        rows.iter().map(|row| row.try_get("version")).collect()
+    }
+
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
         let mut lent = Lent::acquire(&self.writer).await?;
         let outcome = within(self.limit * STATEMENTS, write(lent.connection(), batch)).await;
