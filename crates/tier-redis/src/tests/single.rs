@@ -43,14 +43,14 @@ async fn entries_expire_and_absent_ones_sooner() {
 async fn documents_above_the_threshold_are_compressed() {
     let (server, tier) = single().await;
     let keys = some_keys(2);
-    let (small, large) = ("x".repeat(1023), "x".repeat(1024));
+    let (small, large) = ("x".repeat(4095), "x".repeat(4096));
     put(&tier, &keys[0], &entry(&small, 1)).await;
     put(&tier, &keys[1], &entry(&large, 1)).await;
     let length = |key: &TierKey| -> usize {
         let answer = server.command(&["STRLEN", &text(key)]).unwrap();
         answer.parse().unwrap()
     };
-    assert!(length(&keys[0]) > 1023);
+    assert!(length(&keys[0]) > 4095);
     assert!(length(&keys[1]) < 300);
     let Lookup::Hit(found) = get(&tier, &keys[1]).await else {
         panic!("a compressed document is found");
