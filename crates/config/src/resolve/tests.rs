@@ -283,22 +283,6 @@ fn a_kind_needs_its_keys_and_refuses_those_of_the_others() {
         "namespace.products.tracked",
         "only kind `sql`",
     );
-    let attach = "[[namespace.attach]]\ntable = 'items'\n";
-    refused(
-        &format!("{SQL}{attach}keys = 'item_no'"),
-        "namespace.cards.attach",
-        "needs `tracked = true`",
-    );
-    refused(
-        &format!("{SQL}tracked = true\n{attach}"),
-        "namespace.cards.attach",
-        "missing field `keys`",
-    );
-    refused(
-        &format!("{SQL}tracked = true\n{attach}keys = ' '"),
-        "namespace.cards.attach",
-        "`keys`",
-    );
     refused(
         &HTTP.replace("/{id}", "/x"),
         "namespace.cards.url",
@@ -524,6 +508,26 @@ fn a_file_that_cannot_be_read_is_a_problem_like_others() {
     let error = Config::load(&sources).unwrap_err();
     assert_eq!(error.as_slice().len(), 2, "{error}");
     assert!(error.to_string().contains("cannot be opened"));
+}
+
+#[test]
+fn an_attached_table_needs_its_keys_and_a_tracked_namespace() {
+    let attach = "[[namespace.attach]]\ntable = 'items'\n";
+    refused(
+        &format!("{SQL}{attach}keys = 'item_no'"),
+        "namespace.cards.attach",
+        "needs `tracked = true`",
+    );
+    refused(
+        &format!("{SQL}tracked = true\n{attach}"),
+        "namespace.cards.attach",
+        "missing field `keys`",
+    );
+    refused(
+        &format!("{SQL}tracked = true\n{attach}keys = ' '"),
+        "namespace.cards.attach",
+        "`keys`",
+    );
 }
 
 #[test]
