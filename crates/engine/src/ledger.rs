@@ -493,5 +493,5 @@ impl Sight<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "interleavings")))]
 mod tests;
