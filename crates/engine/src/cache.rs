@@ -146,7 +146,7 @@ impl Drop for Tasks {
 /// reads slower; it never makes them wrong, and a read fails only when no tier and not the origin has an answer.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     _tasks: Arc<Tasks>,
 }
 

@@ -47,7 +47,7 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a row came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RowSource {
+pub(crate) enum RowSource {
     Log,
     Bus,
 }
@@ -262,7 +262,7 @@ impl Follower {
     }
 
     /// Applies a row, and moves the cursor over it if it is the next. Never waits, so rows of the log and of the bus do not mix.
-    fn take_row(&self, row: LogRow, source: RowSource) -> Place {
+    pub(crate) fn take_row(&self, row: LogRow, source: RowSource) -> Place {
         let Some(knowledge) = self.ledger.knowledge() else {
             return Place::Foreign;
         };

@@ -495,5 +495,5 @@ impl Sight<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "interleavings")))]
 mod tests;
