@@ -69,11 +69,13 @@ impl State {
             return;
         };
         let view = self.database.primary();
-        let is_of_this_branch = asked.hist == view.hist
+        let is_of_this_branch = self.database.is_open()
+            && asked.hist == view.hist
             && asked.timeline == view.head().0
             && self.database.holds(asked.cursor);
         let shows = reflects_rows(view, scope, key, &flight.document, asked.cursor.position);
-        let proved = reflects_commits(view, scope, key, &flight.document, asked.proof);
+        let proved =
+            asked.proof == 0 || reflects_commits(view, scope, key, &flight.document, asked.proof);
         self.is_misled |= is_of_this_branch && !(shows && proved);
     }
 
