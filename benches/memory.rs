@@ -99,7 +99,7 @@ impl Given {
 
     /// Every key is there; otherwise the division by their number would flatter.
     fn check(&self, cache: &Cache) -> anyhow::Result<()> {
-        let held = self.keys.iter().filter(|key| cache.try_get(key).is_some());
+        let held = self.keys.iter().filter(|key| cache.try_get(*key).is_some());
         ensure!(held.count() == self.keys.len(), "L1 has evicted");
         Ok(())
     }
