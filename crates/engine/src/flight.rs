@@ -9,6 +9,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use hotshelf_coherence::Generation;
 use hotshelf_model::{Error, ErrorKind, Key, TierName, Version};
 use hotshelf_telemetry::{Counter, Gauge, metric};
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ pub(crate) struct Wanted {
     /// The least version that will do.
     pub(crate) floor: Version,
     pub(crate) class: Class,
+    /// The generation when the reader came.
+    pub(crate) generation: Generation,
     /// The parents' generation when the reader came.
     pub(crate) parent_generation: u32,
 }
@@ -46,6 +49,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Flight {
     /// The least version that this fill accepts.
     floor: Version,
+    /// The generation when it began: nobody joins it after a resync, because as a last resort it may land with what was read before.
+    generation: Generation,
     /// The parents' generation when it began: nobody joins it after a bump.
     parent_generation: u32,
     class: Class,
@@ -62,6 +67,7 @@ impl Flight {
     /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it.
     fn will_do(&self, wanted: Wanted) -> bool {
         self.floor >= wanted.floor
+            && self.generation == wanted.generation
             && self.parent_generation == wanted.parent_generation
             && (self.class != Class::Warm || wanted.class == Class::Warm)
     }
@@ -85,6 +91,11 @@ impl Flight {
             .cloned()
             .unwrap_or_else(|| Err(abandoned()))
     }
+}
+
+/// What a reader is told that would have begun one flight too many.
+pub(crate) fn too_many_flights() -> Error {
+    Error::new(ErrorKind::Shed, "too many fills are under way")
 }
 
 fn abandoned() -> Error {
@@ -147,6 +158,7 @@ impl Flights {
         self.gauge.increment(1.0);
         let flight = Arc::new(Flight {
             floor: wanted.floor,
+            generation: wanted.generation,
             parent_generation: wanted.parent_generation,
             class: wanted.class,
             outcome: OnceLock::new(),

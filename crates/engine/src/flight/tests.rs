@@ -20,6 +20,7 @@ fn wanted(floor: u64, class: Class) -> Wanted {
     Wanted {
         floor: Version(floor),
         class,
+        generation: Generation(2),
         parent_generation: 1,
     }
 }
@@ -116,4 +117,21 @@ fn readers_do_not_wait_for_a_warm_up_but_for_a_refresh() {
         panic!("a free key is led")
     };
     assert!(matches!(begin("b", Class::Interactive), Begun::Joined(_)));
+}
+
+#[test]
+fn nobody_joins_a_flight_from_before_a_bump_or_a_resync() {
+    let bumped = Wanted {
+        parent_generation: 2,
+        ..wanted(0, Class::Interactive)
+    };
+    let resynced = Wanted {
+        generation: Generation(4),
+        ..wanted(0, Class::Interactive)
+    };
+    for later in [bumped, resynced] {
+        let flights = Flights::new(8);
+        let _before = leader(&flights, "a", 0);
+        assert!(matches!(flights.begin(&key("a"), later), Begun::Leader(_)));
+    }
 }
