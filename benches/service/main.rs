@@ -26,6 +26,10 @@ use crate::wrk::Wrk;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// A whole answer of the node, in the run's folder.
+const ANSWER: &str = "answer";
+/// The document in it.
+const DOCUMENT: &str = "document";
 const CONNECTIONS: usize = 32;
 const PACED_PER_SECOND: u32 = 20_000;
 const WRK_SECONDS: u32 = 2;
@@ -57,45 +61,16 @@ fn main() -> anyhow::Result<()> {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let (count, reads) = args.size((10_000, 100_000), (100, 500));
-    let program = servers::hotshelf_program(args)?;
     let folder = tempfile::tempdir()?;
-    let probe = path(0);
     let load = Load::new((0..count).map(path), CONNECTIONS);
     let every: Vec<u32> = (0..).take(count).collect();
-    let mut ours = Vec::new();
-    for (name, workers) in [
-        ("hotshelf serve, 1 worker", Some(1)),
-        ("hotshelf serve, as it comes", None),
-    ] {
-        let own = folder.path().join(format!("node-{}", ours.len()));
-        std::fs::create_dir(&own)?;
-        catalogue::write(&own, count)?;
-        let hotshelf = servers::hotshelf(name, &program, &own, workers, &probe)?;
-        load.run(hotshelf.port, &every, Duration::ZERO)?;
-        hit(&hotshelf)?;
-        ours.push(hotshelf);
-    }
+    let ours = nodes(args, folder.path(), count, &|port| {
+        load.run(port, &every, Duration::ZERO)
+    })?;
     let answer = hit(&ours[0])?;
-    let (whole, document) = (folder.path().join("answer"), folder.path().join("document"));
-    std::fs::write(&whole, &answer)?;
-    std::fs::write(&document, body(&answer))?;
-    let mut servers = vec![
-        servers::own("epoll loop, fixed answer", "floor", &whole, 0, &probe)?,
-        servers::own(
-            "axum handler over moka",
-            "handler",
-            &document,
-            count,
-            &probe,
-        )?,
-    ];
-    let nginx = servers::nginx(folder.path(), &document, count, &probe)?;
-    if nginx.is_none() {
-        table::say(
-            "nginx or its Lua module is not installed: apt-get install nginx libnginx-mod-http-lua",
-        );
-    }
-    servers.extend(nginx);
+    std::fs::write(folder.path().join(ANSWER), &answer)?;
+    std::fs::write(folder.path().join(DOCUMENT), body(&answer))?;
+    let mut servers = peers(folder.path(), count)?;
     let first_of_ours = servers.len();
     servers.extend(ours);
     table::say(format!(
@@ -136,6 +111,53 @@ fn run(args: &Args) -> anyhow::Result<()> {
         &reads[..reads.len() / 10],
         folder.path(),
     )
+}
+
+/// Nodes with one worker and with as many as they choose, their L1 filled by `fill`.
+fn nodes(
+    args: &Args,
+    folder: &Path,
+    count: usize,
+    fill: &dyn Fn(u16) -> anyhow::Result<Run>,
+) -> anyhow::Result<Vec<Server>> {
+    let program = servers::hotshelf_program(args)?;
+    let kinds = [
+        ("hotshelf serve, 1 worker", Some(1)),
+        ("hotshelf serve, as it comes", None),
+    ];
+    let node = |(number, (name, workers)): (usize, (&'static str, Option<usize>))| {
+        let own = folder.join(format!("node-{number}"));
+        std::fs::create_dir(&own)?;
+        catalogue::write(&own, count)?;
+        let node = servers::hotshelf(name, &program, &own, workers, &path(0))?;
+        fill(node.port)?;
+        hit(&node)?;
+        Ok(node)
+    };
+    kinds.into_iter().enumerate().map(node).collect()
+}
+
+/// The floor, and those who do with less what a node does.
+fn peers(folder: &Path, count: usize) -> anyhow::Result<Vec<Server>> {
+    let (answer, document, probe) = (folder.join(ANSWER), folder.join(DOCUMENT), path(0));
+    let mut peers = vec![
+        servers::own("epoll loop, fixed answer", "floor", &answer, 0, &probe)?,
+        servers::own(
+            "axum handler over moka",
+            "handler",
+            &document,
+            count,
+            &probe,
+        )?,
+    ];
+    let nginx = servers::nginx(folder, &document, count, &probe)?;
+    if nginx.is_none() {
+        table::say(
+            "nginx or its Lua module is not installed: apt-get install nginx libnginx-mod-http-lua",
+        );
+    }
+    peers.extend(nginx);
+    Ok(peers)
 }
 
 /// One answer of the node, which has to come from L1.
