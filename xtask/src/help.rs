@@ -31,7 +31,8 @@ Installs what the build needs, builds `hotshelf` in release and becomes
 products, reads and writes on 127.0.0.1:7400, admin on 127.0.0.1:7401.
 Ctrl-C and SIGTERM drain and stop it.
 
-  --quick       build without RocksDB: tier l3 is absent, nothing needs installing
+  --quick       build without RocksDB and unoptimised, in two minutes instead of twenty:
+                tier l3 is absent, nothing needs installing, times mean nothing
   --no-install  only print what is missing and the line that installs it",
     ),
     (

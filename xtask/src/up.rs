@@ -60,7 +60,9 @@ fn build(quick: bool) -> Command {
     command.args(["build", "--profile", profile(quick)]);
     command.args(["-p", "hotshelf-cli", "--bin", "hotshelf"]);
     if quick {
-        println!("building without RocksDB: tier l3 will be absent");
+        println!(
+            "building without RocksDB and unoptimised: tier l3 will be absent, and times mean nothing"
+        );
         command.arg("--no-default-features");
     } else {
         println!("building; the first time RocksDB takes about 9 minutes on 2 cores");

@@ -3,6 +3,8 @@
 //! `section!` makes three things of a declaration: the field of the raw type (all fields are optional, unknown ones are refused), the
 //! getter that fills in the default, and the row of [`crate::key::sections`] that the reference, the checks and `config show` read.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use crate::secret::{Secret, SecretUrl};
 use ValueKind::{
     Address, Attachments, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants,
 };
+pub use parts::{RawAttachment, RawDimension, RawToken};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -475,45 +478,6 @@ section! {
 
 /// The kinds of a namespace.
 pub(crate) const KINDS: &[&str] = &["catalogue", "sql", "http"];
-
-/// One token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawToken {
-    /// Who bears it.
-    pub name: String,
-    /// `viewer`, `writer` or `operator`.
-    pub role: String,
-    /// The SHA-256 hash of the token, 64 hexadecimal digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// A file that holds the token itself; blanks and line ends around it do not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-}
-
-/// One table that feeds a namespace's documents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawAttachment {
-    /// Its name, `schema.table`.
-    pub table: String,
-    /// SQL from a row to ids.
-    pub keys: String,
-    /// The columns whose changes matter; those of the primary key always do.
-    #[serde(default)]
-    pub columns: Vec<String>,
-}
-
-/// One dimension of a namespace's documents.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawDimension {
-    /// Its name, as it stands in a URL's parameters.
-    pub name: String,
-    /// The allowed values; the first is the default.
-    pub values: Vec<String>,
-}
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use figment::providers::Env;
 use figment::value::{Dict, Map, Value as FigmentValue};
 use figment::{Metadata, Profile, Provider};
 use toml::de::{DeTable, DeValue};
@@ -31,11 +30,10 @@ pub struct Sources {
 
 /// The process's variables that begin with `HOTSHELF_`. The only place where hotshelf reads its environment.
 pub fn environment() -> Vec<(String, String)> {
-    Env::raw()
-        .filter(|name| name.as_str().starts_with(ENV_PREFIX))
-        .lowercase(false)
-        .iter()
-        .map(|(name, value)| (name.into_string(), value))
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os()
+        .map(|(name, value)| (text(name), text(value)))
+        .filter(|(name, _)| name.starts_with(ENV_PREFIX))
         .collect()
 }
 
