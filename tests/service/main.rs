@@ -14,3 +14,4 @@ mod read;
 mod scheduled;
 mod stale;
 mod tiers;
+mod write;

@@ -261,8 +261,23 @@ impl Node {
     /// When there is no answer.
     #[track_caller]
     pub fn admin(&self, path: &str) -> Reply {
-        client::request(&Address::Tcp(self.admin), "GET", path, &[], b"")
-            .unwrap_or_else(|error| panic!("GET {path} on the admin listener: {error}"))
+        self.admin_request("GET", path, &[], b"")
+    }
+
+    /// One request on the admin listener, on a connection of its own.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    #[track_caller]
+    pub fn admin_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        client::request(&Address::Tcp(self.admin), method, path, headers, body)
+            .unwrap_or_else(|error| panic!("{method} {path} on the admin listener: {error}"))
     }
 
     /// The sum of all series of a metric that have these labels; 0 when there is none.

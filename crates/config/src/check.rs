@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use toml::Value;
 
 use crate::key::ValueKind;
-use crate::raw::RawDimension;
+use crate::raw::{RawDimension, RawToken};
 
 /// Most entries of a list, an array or a map.
 const ITEMS_MAX: usize = 64;
@@ -29,7 +29,7 @@ pub(crate) fn from_text(kind: ValueKind, text: &str) -> Value {
                 .filter(|item| !item.is_empty());
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         }
-        ValueKind::Urls(_) | ValueKind::Headers | ValueKind::Variants => {
+        ValueKind::Urls(_) | ValueKind::Headers | ValueKind::Variants | ValueKind::Tokens => {
             toml::from_str::<toml::Table>(&format!("value = {text}"))
                 .ok()
                 .and_then(|mut table| table.remove("value"))
@@ -56,6 +56,7 @@ pub(crate) fn value(kind: ValueKind, value: Value) -> Result<Value, String> {
         (ValueKind::Urls(schemes), value) => urls(schemes, value),
         (ValueKind::Headers, value) => headers(value),
         (ValueKind::Variants, value) => variants(value),
+        (ValueKind::Tokens, value) => tokens(value),
     }
 }
 
@@ -220,6 +221,21 @@ fn variants(value: Value) -> Result<Value, String> {
         Ok(_) => Ok(value),
         Err(error) => Err(format!(
             "must be a list such as [{{ name = \"locale\", values = [\"en\", \"de\"] }}]: {}",
+            error.message()
+        )),
+    }
+}
+
+fn tokens(value: Value) -> Result<Value, String> {
+    let read: Result<Vec<RawToken>, _> = value.clone().try_into();
+    match read {
+        Ok(tokens) if tokens.len() > ITEMS_MAX => Err(format!(
+            "must be at most {ITEMS_MAX} tokens, not {}",
+            tokens.len()
+        )),
+        Ok(_) => Ok(value),
+        Err(error) => Err(format!(
+            "must be a list such as [{{ name = \"shop\", role = \"writer\", sha256 = \"...\" }}]: {}",
             error.message()
         )),
     }

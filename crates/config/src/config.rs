@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hotshelf_model::Namespace;
+use hotshelf_model::{AccessToken, Namespace};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{Secret, SecretUrl};
@@ -16,6 +16,7 @@ pub struct Config {
     pub(crate) log: LogConfig,
     pub(crate) http: HttpConfig,
     pub(crate) admin: AdminConfig,
+    pub(crate) auth: AuthConfig,
     pub(crate) database: DatabaseConfig,
     pub(crate) l1: L1Config,
     pub(crate) l2: Option<L2Config>,
@@ -46,6 +47,11 @@ impl Config {
     /// The admin listener.
     pub fn admin(&self) -> &AdminConfig {
         &self.admin
+    }
+
+    /// Who may do what.
+    pub fn auth(&self) -> &AuthConfig {
+        &self.auth
     }
 
     /// The database.
@@ -153,14 +159,24 @@ pub struct HttpConfig {
     pub body_bytes_max: usize,
     pub batch_ids_max: usize,
     pub batch_bytes_max: usize,
+    pub writes_max: usize,
 }
 
 /// `[admin]`
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AdminConfig {
-    /// A loopback address.
+    /// A loopback address, or there are tokens.
     pub listen: SocketAddr,
+    pub changes_max: usize,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct AuthConfig {
+    /// Each with another name.
+    pub tokens: Vec<AccessToken>,
 }
 
 /// `[database]`

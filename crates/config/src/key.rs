@@ -64,6 +64,8 @@ pub enum ValueKind {
     Headers,
     /// Dimensions with their allowed values.
     Variants,
+    /// Tokens with their roles.
+    Tokens,
 }
 
 impl Key {

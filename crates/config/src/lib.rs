@@ -12,6 +12,7 @@ pub mod raw;
 pub mod reference;
 pub mod secret;
 
+mod auth;
 mod check;
 mod namespace;
 mod relations;

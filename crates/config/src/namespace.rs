@@ -244,7 +244,7 @@ impl Resolver {
     }
 
     /// A path that stands in a file is relative to that file's folder.
-    fn beside_configuration(&self, file: &Path, path: &str) -> PathBuf {
+    pub(crate) fn beside_configuration(&self, file: &Path, path: &str) -> PathBuf {
         let source = self.provenance.get(path).map(|setting| &setting.source);
         let folder = match source {
             Some(Source::File { path, .. }) => path.parent(),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Admission, BusKind, LogFormat};
 use crate::key::{Key, Section, ValueKind, toml_text};
 use crate::secret::{Secret, SecretUrl};
-use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Url, Urls, Variants};
+use ValueKind::{Address, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -94,6 +94,8 @@ pub struct RawConfig {
     pub http: RawHttp,
     /// `[admin]`
     pub admin: RawAdmin,
+    /// `[auth]`
+    pub auth: RawAuth,
     /// `[database]`
     pub database: RawDatabase,
     /// `[l1]`
@@ -119,6 +121,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawLog::section(),
         RawHttp::section(),
         RawAdmin::section(),
+        RawAuth::section(),
         RawDatabase::section(),
         RawL1::section(),
         RawL2::section(),
@@ -181,13 +184,27 @@ section! {
     batch_ids_max: usize = 200, count(1, 200);
     /// The largest answer to a batch; ids beyond it are answered `unavailable`.
     batch_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, 256 * MIB as u64);
+    /// Most writes under way at once; further ones are answered 503. The database needs as many connections beside those of
+    /// `origin.concurrency_max`.
+    writes_max: usize = 64, count(1, 10_000);
 }
 
 section! {
     /// The admin listener: health, metrics, operations.
     RawAdmin "admin"
-    /// Where it listens. Loopback only: this version has no tokens, and whoever reaches this listener is an operator.
+    /// Where it listens. A loopback address, unless `auth.tokens` has tokens: without them, whoever reaches this listener is an operator.
     listen: SocketAddr = loopback(7401), Address;
+    /// Most changes in one request to `/admin/v1/changes`.
+    changes_max: usize = 10_000, count(1, 100_000);
+}
+
+section! {
+    /// Who may do what.
+    RawAuth "auth"
+    /// Bearer tokens with their roles: `viewer` (metrics), `writer` (also writes products and posts changes), `operator` (everything). Each
+    /// is given by the SHA-256 hash of the token, in hexadecimal, or by a file that holds the token itself. Without any, the admin
+    /// listener is open and must be on loopback, and writes are open on an embedded node (SQLite) whose listener is on loopback.
+    tokens: Vec<RawToken> = Vec::new(), Tokens;
 }
 
 section! {
@@ -441,6 +458,22 @@ section! {
 
 /// The kinds of a namespace.
 pub(crate) const KINDS: &[&str] = &["catalogue", "sql", "http"];
+
+/// One token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawToken {
+    /// Who bears it.
+    pub name: String,
+    /// `viewer`, `writer` or `operator`.
+    pub role: String,
+    /// The SHA-256 hash of the token, 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A file that holds the token itself; blanks and line ends around it do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
 
 /// One dimension of a namespace's documents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -105,6 +105,7 @@ fn kind_text(key: &Key) -> String {
         ValueKind::Urls(schemes) => format!("list of URLs: {}", quoted(schemes)),
         ValueKind::Headers => "table of text".to_owned(),
         ValueKind::Variants => "list of name and values".to_owned(),
+        ValueKind::Tokens => "list of name, role and hash or file".to_owned(),
     }
 }
 

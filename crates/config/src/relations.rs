@@ -42,9 +42,12 @@ impl Resolver {
 
     fn listeners(&mut self, config: &Config) {
         let (public, admin) = (config.http.listen, config.admin.listen);
-        if !admin.ip().is_loopback() {
-            let reason = "must be a loopback address such as `127.0.0.1:7401`: this version has no tokens, so whoever \
-                          reaches the admin listener is an operator; put a proxy with authentication before it";
+        if !admin.ip().is_loopback()
+            && config.auth.tokens.is_empty()
+            && !self.is_refused("auth.tokens")
+        {
+            let reason = "must be a loopback address such as `127.0.0.1:7401`: without tokens, whoever reaches the admin \
+                          listener is an operator; give `auth.tokens`, or keep it on loopback";
             self.refuse("admin.listen", reason);
         }
         let same = public == admin && public.port() != 0;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    AdminConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig, HttpConfig,
-    L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig, OriginConfig,
+    AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig,
+    HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig, OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
@@ -102,6 +102,7 @@ fn resolve(merged: Merged) -> Result<(Config, Provenance), ConfigProblems> {
     };
     let mut config = sections(&raw);
     resolver.derived(&config);
+    config.auth = resolver.auth(&raw.auth);
     config.namespaces = resolver.namespaces(&raw.namespace);
     resolver.certificate_and_key(&raw.bus);
     resolver.relations(&config);
@@ -141,7 +142,9 @@ fn sections(raw: &RawConfig) -> Config {
         },
         admin: AdminConfig {
             listen: raw.admin.listen(),
+            changes_max: raw.admin.changes_max(),
         },
+        auth: AuthConfig::default(),
         l1: L1Config {
             bytes_max: raw.l1.bytes_max(),
             absent_bytes_max: raw.l1.absent_bytes_max(),
@@ -173,6 +176,7 @@ fn http(raw: &RawHttp) -> HttpConfig {
         body_bytes_max: raw.body_bytes_max(),
         batch_ids_max: raw.batch_ids_max(),
         batch_bytes_max: raw.batch_bytes_max(),
+        writes_max: raw.writes_max(),
     }
 }
 

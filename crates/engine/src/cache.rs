@@ -247,6 +247,11 @@ impl Cache {
         self.engine.remove_from_l2(namespace, id);
     }
 
+    /// Asks for a poll of the change log soon.
+    pub fn nudge(&self) {
+        self.engine.follower.nudge();
+    }
+
     /// Waits until this node has applied every change up to `position`. Returns whether that was within `patience`.
     ///
     /// # Cancel safety

@@ -15,11 +15,10 @@ use hotshelf_engine::Answer;
 use hotshelf_model::{Error, FieldProblem, Key, Namespace, Variant};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body;
 
 use crate::headers::HOTSHELF_MIN_VERSION;
 use crate::problem::{Problem, ProblemBody, log_failure};
+use crate::request_body;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
 use crate::target;
@@ -102,7 +101,7 @@ async fn posted(
         .ok_or_else(Problem::unknown_route)?;
     let namespace = target::namespace(&state.cache, name)?;
     refuse_min_version(request.headers())?;
-    let body = whole_body(state, request).await?;
+    let body = request_body::whole(state, request, state.settings.body_bytes_max).await?;
     let batch =
         BatchRequest::read(&body, state.settings.batch_ids_max).map_err(Problem::invalid)?;
     let variant = variant_of(namespace, &batch)?;
@@ -170,24 +169,6 @@ fn variant_of(namespace: &Namespace, batch: &BatchRequest) -> Result<Variant, Pr
         };
         Problem::invalid(problems.into_iter().map(path).collect())
     })
-}
-
-async fn whole_body(state: &ApiState, request: Request) -> Result<Bytes, Problem> {
-    let bytes_max = state.settings.body_bytes_max;
-    let announced = request.body().size_hint().lower();
-    if announced > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
-        return Err(Problem::body_too_large(bytes_max));
-    }
-    let body = Limited::new(request.into_body(), bytes_max).collect();
-    match tokio::time::timeout(state.settings.body_timeout, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(bytes_max)),
-        Ok(Err(_broken)) => Err(Problem::invalid(vec![FieldProblem::new(
-            "body",
-            "broke off before its end",
-        )])),
-        Err(_elapsed) => Err(Problem::body_too_slow()),
-    }
 }
 
 async fn answer(

@@ -6,7 +6,7 @@ use hotshelf_telemetry::{Counter, Gauge, Histogram, metric};
 use http::StatusCode;
 
 /// Statuses that are counted one by one; any other is counted as `other`.
-const STATUSES: [(u16, &str); 19] = [
+const STATUSES: [(u16, &str); 20] = [
     (200, "200"),
     (304, "304"),
     (404, "404"),
@@ -21,6 +21,7 @@ const STATUSES: [(u16, &str); 19] = [
     (412, "412"),
     (413, "413"),
     (414, "414"),
+    (415, "415"),
     (429, "429"),
     (500, "500"),
     (502, "502"),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::request_id::RequestId;
 use crate::state::ApiState;
 
 /// What `/livez` and `/readyz` answer.
@@ -75,7 +76,10 @@ pub(crate) async fn readyz(State(state): State<Arc<ApiState>>) -> Response {
 /// Everything that the process counts, for Prometheus.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "admin",
     responses((status = 200, description = "The text exposition format, on the admin listener only", body = String, content_type = "text/plain")))]
-pub(crate) async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
+pub(crate) async fn metrics(State(state): State<Arc<ApiState>>, headers: HeaderMap) -> Response {
+    if let Err(problem) = state.writing.access.to_observe(&headers) {
+        return problem.answer(&RequestId::of(&headers)).map(Into::into);
+    }
     answer(
         StatusCode::OK,
         "text/plain; version=0.0.4; charset=utf-8",

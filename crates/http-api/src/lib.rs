@@ -1,6 +1,6 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
-//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `health`, `problem`, `headers`, `target`, then
+//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `health`, `problem`, `headers`, `target`, then
 //! [`mod@serve`] and `watch` for connections.
 
 pub mod body;
@@ -14,17 +14,22 @@ pub mod serve;
 pub mod settings;
 pub mod state;
 
+mod access;
 mod batch;
+mod changes;
 mod counters;
 mod headers;
 mod health;
 mod read;
+mod request_body;
 mod target;
 mod watch;
+mod write;
 
 #[cfg(test)]
 mod testing;
 
+pub use access::Access;
 pub use front::Front;
 pub use listener::{ListenAddress, Listener};
 pub use openapi::openapi;
@@ -33,4 +38,4 @@ pub use request_id::RequestId;
 pub use routes::{admin_router, public_router};
 pub use serve::{Drained, serve};
 pub use settings::HttpSettings;
-pub use state::ApiState;
+pub use state::{ApiParts, ApiState, Writing};

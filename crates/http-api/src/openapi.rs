@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
-use crate::{batch, health, read};
+use crate::{batch, changes, health, read, write};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -13,14 +14,31 @@ use crate::{batch, health, read};
         description = "Product details from the nearest tier that can prove its copy current.\n\nErrors are problems (RFC 9457); programs decide by `code`. A request whose head is longer than the limit is answered 431 without a body, before it is read as a whole.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    paths(read::read, batch::batch_get, batch::list, health::livez, health::readyz, health::metrics),
+    paths(
+        read::read, batch::batch_get, batch::list, write::put, write::patch, write::delete, health::livez, health::readyz,
+        health::metrics, changes::post_changes
+    ),
+    components(schemas(write::ProductBody, write::PriceBody, write::StockBody)),
+    modifiers(&Token),
     tags(
         (name = "documents", description = "Product details"),
+        (name = "writes", description = "Products of hotshelf's own tables. An answer comes when the write is durable. Without tokens in the configuration only an embedded node on a loopback address may be written to; else a token with the role `writer` is needed"),
         (name = "health", description = "On both listeners"),
         (name = "admin", description = "On the admin listener only"),
     ),
 )]
 struct Api;
+
+/// The bearer token of writes and of the admin listener.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+    }
+}
 
 /// The description as JSON, as it is served at `/openapi.json` and kept in `docs/`.
 pub fn openapi() -> String {
@@ -65,6 +83,7 @@ mod tests {
             "/livez",
             "/readyz",
             "/metrics",
+            "/admin/v1/changes",
         ] {
             assert!(paths.contains(&path), "{path} is not in {paths:?}");
         }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use hotshelf_model::{Error, ErrorKind, FieldProblem};
+use hotshelf_model::{Error, ErrorKind, FieldProblem, Version, VersionToken};
 use http::header::{CACHE_CONTROL, CACHE_STATUS, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::headers::HOTSHELF_VERSION;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
 /// The media type of every problem.
@@ -28,6 +29,9 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldProblem>,
     cache_status: bool,
+    version: Option<VersionToken>,
+    /// Boxed, because few problems have one and every result has room for a problem.
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// The body of a problem (RFC 9457).
@@ -47,6 +51,9 @@ pub(crate) struct ProblemBody<'a> {
     code: &'a str,
     /// The `X-Request-Id` of the request, or one made for it.
     request_id: &'a str,
+    /// The product's version, where it is not the one that a write asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
     /// What is wrong with single fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError<'a>>,
@@ -73,7 +80,9 @@ pub(crate) fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::OriginFailed | ErrorKind::Shed | ErrorKind::Unavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        ErrorKind::OriginTimeout | ErrorKind::VersionTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::OriginTimeout | ErrorKind::VersionTimeout | ErrorKind::WriteUnknown => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, kind.as_str())
@@ -94,6 +103,24 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             cache_status: false,
+            version: None,
+            header: None,
+        }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Problem {
+            header: Some(Box::new((name, value))),
+            ..self
+        }
+    }
+
+    /// The same with a product's version, in the body and as `Hotshelf-Version`.
+    pub(crate) fn with_version(self, version: Version) -> Self {
+        Problem {
+            version: Some(version.token()),
+            ..self
         }
     }
 
@@ -166,6 +193,17 @@ impl Problem {
         }
     }
 
+    /// The failure of a write, which no tier has a part in.
+    pub(crate) fn of_write(error: &Error) -> Self {
+        let (status, code) = status_and_code(error.kind());
+        Self::new(status, code, public_detail(error))
+    }
+
+    /// What a program decides by.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The status that the problem is answered with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -187,6 +225,7 @@ impl Problem {
             detail: &self.detail,
             code: self.code,
             request_id: request_id.as_str(),
+            version: self.version.map(|version| version.to_string()),
             errors: self
                 .errors
                 .iter()
@@ -207,6 +246,11 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
+        headers.extend(self.header.as_deref().cloned());
+        let version = self
+            .version
+            .and_then(|version| HeaderValue::try_from(version.to_string()).ok());
+        headers.extend(version.map(|version| (HOTSHELF_VERSION, version)));
         if self.cache_status {
             let value = format!("hotshelf; fwd=miss; detail={}", self.code);
             headers.extend(

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::{batch, health, openapi, read};
+use crate::{batch, changes, health, openapi, read, write};
 
 /// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
 pub fn public_router(state: Arc<ApiState>) -> Router {
     let router = Router::new()
-        .route("/v1/{namespace}/{id}", get(read::read))
+        .route("/v1/{namespace}/{id}", document())
         // An empty id is a bad id and no unknown route.
-        .route("/v1/{namespace}/", get(read::read))
+        .route("/v1/{namespace}/", document())
         .route("/v1/{target}", get(batch::list).post(batch::batch_get))
         .route("/openapi.json", get(openapi_json))
         .route("/livez", get(health::livez))
@@ -31,9 +31,17 @@ pub fn public_router(state: Arc<ApiState>) -> Router {
 pub fn admin_router(state: Arc<ApiState>) -> Router {
     let router = Router::new()
         .route("/metrics", get(health::metrics))
+        .route("/admin/v1/changes", post(changes::post_changes))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));
     with_fallbacks(router).with_state(state)
+}
+
+fn document() -> MethodRouter<Arc<ApiState>> {
+    get(read::read)
+        .put(write::put)
+        .patch(write::patch)
+        .delete(write::delete)
 }
 
 fn with_fallbacks(router: Router<Arc<ApiState>>) -> Router<Arc<ApiState>> {

@@ -19,6 +19,10 @@ pub struct HttpSettings {
     pub body_bytes_max: usize,
     /// Ids in one batch, 1 at least; more are answered 400.
     pub batch_ids_max: usize,
+    /// Writes under way at once, 1 at least; one more is answered 503.
+    pub writes_max: usize,
+    /// Changes that are posted at once; more are answered 400.
+    pub changes_max: usize,
     /// Bytes of a batch's answer; documents that do not fit are left out of it and say so.
     pub answer_bytes_max: usize,
     /// How long a read may take before it is answered 504.
@@ -47,6 +51,8 @@ impl Default for HttpSettings {
             head_bytes_max: 32 << 10,
             body_bytes_max: 256 << 10,
             batch_ids_max: 200,
+            writes_max: 64,
+            changes_max: 10_000,
             answer_bytes_max: 16 << 20,
             read_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(10),

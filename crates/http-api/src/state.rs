@@ -1,13 +1,52 @@
 //! What the routes share.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotshelf_engine::{Cache, Class, ReadOptions};
-use hotshelf_model::{Clock, VersionToken};
+use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter, VersionToken};
 use hotshelf_telemetry::Recorder;
+use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::settings::HttpSettings;
+use crate::write::WriteCounters;
+
+/// Who may write what, and where it goes.
+#[derive(Clone, Debug, Default)]
+pub struct Writing {
+    /// The namespaces that are written through this API, each with its database.
+    pub products: HashMap<NamespaceName, Arc<dyn ProductWriter>>,
+    /// Where posted changes are recorded.
+    pub changes: Option<Arc<dyn ChangeRecorder>>,
+    /// Namespaces whose documents get their versions outside of the database.
+    pub versioned_outside: HashSet<NamespaceName>,
+    /// Who may do it.
+    pub access: Access,
+}
+
+/// What an [`ApiState`] is made of.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Where documents come from.
+    pub cache: Cache,
+    /// What `/metrics` shows.
+    pub recorder: Recorder,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The bounds.
+    pub settings: HttpSettings,
+    /// Who may write what.
+    pub writing: Writing,
+}
+
+/// Writes under way, and what they count.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) counters: WriteCounters,
+}
 
 /// What the routes of both listeners work on; shared behind an `Arc`.
 #[derive(Debug)]
@@ -20,24 +59,27 @@ pub struct ApiState {
     pub clock: Arc<dyn Clock>,
     /// The bounds.
     pub settings: HttpSettings,
+    /// Who may write what.
+    pub writing: Writing,
+    pub(crate) writes: Writes,
     draining: AtomicBool,
 }
 
 impl ApiState {
     /// Puts the parts together.
-    pub fn new(
-        cache: Cache,
-        recorder: Recorder,
-        clock: Arc<dyn Clock>,
-        settings: HttpSettings,
-    ) -> Arc<Self> {
-        let draining = AtomicBool::new(false);
+    pub fn new(parts: ApiParts) -> Arc<Self> {
+        let writes = Writes {
+            permits: Arc::new(Semaphore::new(parts.settings.writes_max)),
+            counters: WriteCounters::new(),
+        };
         Arc::new(ApiState {
-            cache,
-            recorder,
-            clock,
-            settings,
-            draining,
+            cache: parts.cache,
+            recorder: parts.recorder,
+            clock: parts.clock,
+            settings: parts.settings,
+            writing: parts.writing,
+            writes,
+            draining: AtomicBool::new(false),
         })
     }
 

@@ -9,12 +9,14 @@ use hotshelf_model::{
     BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Shape, VariantSchema,
 };
 use hotshelf_telemetry::Recorder;
-use hotshelf_testkit::{FakeOrigin, ManualClock, names, wait_until_async};
+use hotshelf_testkit::{FakeOrigin, FakeWriter, ManualClock, names, wait_until_async};
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 
-use crate::{ApiState, Front, HttpSettings, admin_router, public_router};
+use crate::{
+    Access, ApiParts, ApiState, Front, HttpSettings, Writing, admin_router, public_router,
+};
 
 /// Longer than anything here takes, shorter than a hung test is worth.
 pub(crate) const LIMIT: Duration = Duration::from_secs(10);
@@ -35,6 +37,7 @@ pub(crate) fn long_document() -> String {
 /// A shop with the namespace `products`, its documents in two locales.
 pub(crate) struct Shop {
     pub(crate) origin: Arc<FakeOrigin>,
+    pub(crate) writer: Arc<FakeWriter>,
     pub(crate) state: Arc<ApiState>,
     pub(crate) public: Front,
     pub(crate) admin: Front,
@@ -71,22 +74,32 @@ impl Reply {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        Self::open_with(HttpSettings::default(), Arc::new(BootClock)).await
+        Self::with_settings(HttpSettings::default()).await
     }
 
     pub(crate) async fn with_settings(settings: HttpSettings) -> Self {
-        Self::open_with(settings, Arc::new(BootClock)).await
+        Self::open_with(settings, Arc::new(BootClock), |writing| writing).await
+    }
+
+    /// A shop in which other things may be written, or by others.
+    pub(crate) async fn with_writing(adjust: impl FnOnce(Writing) -> Writing) -> Self {
+        Self::open_with(HttpSettings::default(), Arc::new(BootClock), adjust).await
     }
 
     pub(crate) async fn with_clock(clock: &Arc<ManualClock>) -> Self {
         Self::open_with(
             HttpSettings::default(),
             Arc::<ManualClock>::clone(clock) as Arc<dyn Clock>,
+            |writing| writing,
         )
         .await
     }
 
-    async fn open_with(settings: HttpSettings, clock: Arc<dyn Clock>) -> Self {
+    async fn open_with(
+        settings: HttpSettings,
+        clock: Arc<dyn Clock>,
+        adjust: impl FnOnce(Writing) -> Writing,
+    ) -> Self {
         let recorder = recorder();
         let origin = Arc::new(FakeOrigin::with_clock(Arc::clone(&clock)));
         origin.put("a", r#"{"id":"a"}"#);
@@ -103,11 +116,30 @@ impl Shop {
             .namespace(products(), Arc::<FakeOrigin>::clone(&origin))
             .start();
         wait_until_async("the node has caught up", LIMIT, async || cache.is_ready()).await;
-        let state = ApiState::new(cache, recorder, clock, settings);
+        let writer = Arc::new(FakeWriter::new(Arc::clone(&origin)));
+        let writing = Writing {
+            products: [(names::products(), Arc::clone(&writer) as _)].into(),
+            changes: Some(Arc::clone(&writer) as _),
+            access: Access {
+                writes_open: true,
+                admin_open: true,
+                metrics_open: true,
+                ..Access::default()
+            },
+            ..Writing::default()
+        };
+        let state = ApiState::new(ApiParts {
+            cache,
+            recorder,
+            clock,
+            settings,
+            writing: adjust(writing),
+        });
         let public = Front::public(Arc::clone(&state), public_router(Arc::clone(&state)));
         let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));
         Shop {
             origin,
+            writer,
             state,
             public,
             admin,

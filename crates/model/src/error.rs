@@ -17,6 +17,8 @@ pub enum ErrorKind {
     OriginFailed,
     /// The origin did not answer in time.
     OriginTimeout,
+    /// A write was sent and its outcome never came: it may have been written or not.
+    WriteUnknown,
     /// The origin budget is full and nothing that could be served is held.
     Shed,
     /// A version token lies above everything that the database has given out.
@@ -40,6 +42,7 @@ impl ErrorKind {
             ErrorKind::TooLarge => "too_large",
             ErrorKind::OriginFailed => "origin_failed",
             ErrorKind::OriginTimeout => "origin_timeout",
+            ErrorKind::WriteUnknown => "write_unknown",
             ErrorKind::Shed => "shed",
             ErrorKind::VersionUnknown => "version_unknown",
             ErrorKind::VersionTimeout => "version_timeout",
@@ -60,6 +63,7 @@ impl ErrorKind {
             ErrorKind::Invalid
             | ErrorKind::UnknownNamespace
             | ErrorKind::TooLarge
+            | ErrorKind::WriteUnknown
             | ErrorKind::VersionUnknown
             | ErrorKind::Damaged
             | ErrorKind::Internal => false,

@@ -1,9 +1,10 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
-//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`]. This crate does
-//! no I/O.
+//! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`],
+//! [`writer`]. This crate does no I/O.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod breaker;
 pub mod bus;
 pub mod clock;
@@ -19,9 +20,11 @@ pub mod product;
 pub mod seams;
 pub mod variant;
 pub mod version;
+pub mod writer;
 
 mod bincoded;
 
+pub use access::{AccessToken, Role, UnknownRole};
 pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
@@ -39,3 +42,7 @@ pub use seams::{
 };
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};
+pub use writer::{
+    ChangeRecorder, PostedChange, ProductChange, ProductFields, ProductWrite, ProductWriter,
+    Recorded, WriteEffect, WriteOutcome,
+};

@@ -7,7 +7,7 @@ use anyhow::Context;
 use hotshelf_config::Config;
 use hotshelf_engine::Cache;
 use hotshelf_http_api::{
-    ApiState, Drained, Front, ListenAddress, Listener, admin_router, public_router, serve,
+    ApiParts, ApiState, Drained, Front, ListenAddress, Listener, admin_router, public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -66,7 +66,13 @@ impl Node {
             .clock(Arc::clone(&clock));
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
-        let state = ApiState::new(cache.clone(), process.recorder.clone(), clock, http);
+        let state = ApiState::new(ApiParts {
+            cache: cache.clone(),
+            recorder: process.recorder.clone(),
+            clock,
+            settings: http,
+            writing: origins.writing(config),
+        });
         let shutdown = CancellationToken::new();
         let addresses = listeners.addresses();
         let serving = listeners.serve(&state, &shutdown);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
-use hotshelf_model::{ChangeLog, Origin};
+use hotshelf_http_api::Writing;
+use hotshelf_model::{ChangeLog, ChangeRecorder, Origin, ProductWriter};
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 use tokio::task::AbortHandle;
@@ -157,6 +158,25 @@ fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNames
 impl Origins {
     pub(crate) fn change_log(&self) -> Arc<dyn ChangeLog> {
         Arc::clone(&self.sql) as _
+    }
+
+    /// Which namespaces are written through the API, and who may do it.
+    pub(crate) fn writing(&self, config: &Config) -> Writing {
+        let named = |wanted: fn(&NamespaceSource) -> bool| {
+            let namespaces = config.namespaces().iter();
+            let wanted = namespaces.filter(move |namespace| wanted(&namespace.source));
+            wanted.map(|namespace| namespace.namespace.name.clone())
+        };
+        let own = named(|source| matches!(source, NamespaceSource::Catalogue));
+        let outside = named(|source| matches!(source, NamespaceSource::Http(_)));
+        Writing {
+            products: own
+                .map(|name| (name, Arc::clone(&self.sql) as Arc<dyn ProductWriter>))
+                .collect(),
+            changes: Some(Arc::clone(&self.sql) as Arc<dyn ChangeRecorder>),
+            versioned_outside: outside.collect(),
+            access: settings::access(config),
+        }
     }
 
     /// Gives each namespace its origin.

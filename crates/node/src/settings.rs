@@ -5,7 +5,7 @@ use std::time::Duration;
 use hotshelf_bus_nats::{NatsSettings, NatsTls};
 use hotshelf_config::{BreakerConfig, Config, L2Config, NatsConfig};
 use hotshelf_engine::{BudgetSettings, EngineSettings};
-use hotshelf_http_api::HttpSettings;
+use hotshelf_http_api::{Access, HttpSettings};
 use hotshelf_model::breaker::BreakerSettings;
 use hotshelf_origin_sql::{Retention, SqlSettings};
 use hotshelf_tier_redis::RedisSettings;
@@ -61,6 +61,8 @@ pub(crate) fn http(config: &Config) -> HttpSettings {
         body_bytes_max: http.body_bytes_max,
         batch_ids_max: http.batch_ids_max,
         answer_bytes_max: http.batch_bytes_max,
+        writes_max: http.writes_max,
+        changes_max: config.admin().changes_max,
         streams_max: http.streams_max,
         read_timeout: http.request_timeout,
         body_timeout: http.body_timeout,
@@ -70,6 +72,19 @@ pub(crate) fn http(config: &Config) -> HttpSettings {
         idle_timeout: http.idle_timeout,
         drain_timeout: config.node().drain_timeout,
         ..defaults
+    }
+}
+
+/// Who may do what: without tokens an embedded node on loopback is open, and so is an admin listener on loopback.
+pub(crate) fn access(config: &Config) -> Access {
+    let tokens = config.auth().tokens.clone();
+    let (public, admin) = (config.http().listen.ip(), config.admin().listen.ip());
+    let embedded = config.database().is_sqlite() && public.is_loopback();
+    Access {
+        writes_open: tokens.is_empty() && embedded,
+        admin_open: tokens.is_empty() && admin.is_loopback(),
+        metrics_open: admin.is_loopback(),
+        tokens,
     }
 }
 

@@ -35,8 +35,13 @@ pub(crate) fn deadline() -> sqlx::Error {
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(cause) => cause.kind() != std::io::ErrorKind::TimedOut,
-        _ => code(error).is_some_and(|code| SHUT_DOWN.contains(&code.as_str())),
+        _ => is_shut_down(error),
     }
+}
+
+/// Whether the server ended the connection in the middle of something.
+pub(crate) fn is_shut_down(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| SHUT_DOWN.contains(&code.as_str()))
 }
 
 /// Whether another transaction was faster, so that the same statement may succeed now.

@@ -12,11 +12,13 @@ mod lent;
 mod log;
 mod migrate;
 mod placeholders;
+mod product;
 mod settings;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod write;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 4] = [
+const POSTGRES: [(i64, &str, &str); 6] = [
     (
         1,
         "create change log",
@@ -25,9 +25,19 @@ const POSTGRES: [(i64, &str, &str); 4] = [
         "seal from memory",
         include_str!("../../../migrations/postgres/0004_seal_from_memory.sql"),
     ),
+    (
+        5,
+        "write products",
+        include_str!("../../../migrations/postgres/0005_write_products.sql"),
+    ),
+    (
+        6,
+        "post changes",
+        include_str!("../../../migrations/postgres/0006_post_changes.sql"),
+    ),
 ];
 
-const SQLITE: [(i64, &str, &str); 3] = [
+const SQLITE: [(i64, &str, &str); 4] = [
     (
         1,
         "create change log",
@@ -42,6 +52,11 @@ const SQLITE: [(i64, &str, &str); 3] = [
         3,
         "retain and lead",
         include_str!("../../../migrations/sqlite/0003_retain_and_lead.sql"),
+    ),
+    (
+        6,
+        "post changes",
+        include_str!("../../../migrations/sqlite/0006_post_changes.sql"),
     ),
 ];
 

@@ -6,3 +6,4 @@ mod foreign;
 mod postgres;
 mod shop;
 mod sqlite;
+mod write;

@@ -54,7 +54,7 @@ pub fn check_product(product: &Product) -> Result<(), FieldProblem> {
     product.prices.iter().try_for_each(check_price)
 }
 
-fn check_text<'a>(
+pub(crate) fn check_text<'a>(
     field: &str,
     texts: impl IntoIterator<Item = &'a String>,
 ) -> Result<(), FieldProblem> {
@@ -68,7 +68,7 @@ fn check_text<'a>(
     Ok(())
 }
 
-fn check_price(price: &Price) -> Result<(), FieldProblem> {
+pub(crate) fn check_price(price: &Price) -> Result<(), FieldProblem> {
     let code = price.currency.as_bytes();
     if code.len() != 3 || !code.iter().all(u8::is_ascii_uppercase) {
         return Err(FieldProblem::new(

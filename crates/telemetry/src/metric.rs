@@ -136,6 +136,10 @@ metrics_list! {
         "Time since this node last proved that it knows every change.";
     DATABASE_CLOCK_BOUND = Gauge "hotshelf_database_clock_bound_seconds" []
         "Largest possible error of this node's idea of the database's clock.";
+    WRITES = Counter "hotshelf_writes_total" ["method", "outcome"]
+        "Writes by method (put, patch, delete) and outcome: created, updated, unchanged, deleted, mismatch, absent, invalid, denied, shed, failed (nothing written) or unknown (perhaps written).";
+    WRITE_SECONDS = Histogram "hotshelf_write_duration_seconds" ["method"]
+        "Time of a write's transaction in the database, by method.";
     HTTP_REQUESTS = Counter "hotshelf_http_requests_total" ["listener", "status"]
         "HTTP answers, by listener and status code.";
     HTTP_SECONDS = Histogram "hotshelf_http_request_duration_seconds" ["listener"]

@@ -13,7 +13,7 @@ pub mod servers;
 pub mod wait;
 
 pub use fakes::{
-    BusFaultCounts, BusFaults, FakeBus, FakeHub, FakeLeases, FakeOrigin, FakeTier, Gate,
+    BusFaultCounts, BusFaults, FakeBus, FakeHub, FakeLeases, FakeOrigin, FakeTier, FakeWriter, Gate,
     ManualClock,
 };
 pub use proxy::TcpProxy;

@@ -369,10 +369,14 @@ async fn what_is_no_route_or_method_is_a_problem() {
             .contains("products")
     );
     for (method, path, allowed) in [
-        (Method::POST, "/v1/products/a", "GET,HEAD"),
+        (Method::POST, "/v1/products/a", "GET,HEAD,PUT,PATCH,DELETE"),
         (Method::DELETE, "/livez", "GET,HEAD"),
         (Method::PUT, "/v1/products", "GET,HEAD,POST"),
-        (Method::OPTIONS, "/v1/products/a", "GET,HEAD"),
+        (
+            Method::OPTIONS,
+            "/v1/products/a",
+            "GET,HEAD,PUT,PATCH,DELETE",
+        ),
     ] {
         let reply = shop.send(method, path, &[], "").await;
         assert_eq!(

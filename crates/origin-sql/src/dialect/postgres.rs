@@ -2,6 +2,7 @@
 
 mod follow;
 mod lead;
+mod product;
 mod sequencer;
 mod write;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use hotshelf_model::{Error, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
 use hotshelf_telemetry::metric::{LOG_PRUNED, LOG_SEQUENCED, LOG_SKIPPED, SEQUENCER_CONFLICTS};
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Row as _, SqlSafeStr, SqlStr};
 
@@ -149,18 +150,26 @@ impl Postgres {
         query: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let mut lent = Lent::acquire(pool).await?;
-        let outcome = if self.cached {
-            within(self.limit, query.fetch_all(lent.connection())).await
-        } else {
-            within(self.limit, async {
-                let mut transaction = lent.connection().begin().await?;
-                let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
-                transaction.commit().await?;
-                Ok(rows)
-            })
-            .await
-        };
+        let outcome = self.send(lent.connection(), query).await;
         lent.end(outcome)
+    }
+
+    /// Sends one statement, a transaction by itself.
+    async fn send(
+        &self,
+        connection: &mut PgConnection,
+        query: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        if self.cached {
+            return within(self.limit, query.fetch_all(connection)).await;
+        }
+        within(self.limit, async {
+            let mut transaction = connection.begin().await?;
+            let rows = query.persistent(false).fetch_all(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(rows)
+        })
+        .await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod follow;
 mod lead;
+mod product;
 mod write;
 
 use std::path::Path;

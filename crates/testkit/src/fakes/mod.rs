@@ -9,6 +9,7 @@ mod gate;
 mod leases;
 mod origin;
 mod tier;
+mod writer;
 
 pub use bus::{BusFaultCounts, BusFaults, FakeBus, FakeHub};
 pub use clock::ManualClock;
@@ -16,3 +17,4 @@ pub use gate::Gate;
 pub use leases::FakeLeases;
 pub use origin::FakeOrigin;
 pub use tier::FakeTier;
+pub use writer::FakeWriter;
