@@ -3,6 +3,7 @@
 mod both;
 mod follow;
 mod foreign;
+mod log;
 mod postgres;
 mod shop;
 mod sqlite;

@@ -40,6 +40,85 @@ async fn a_seal_in_the_middle_of_a_transaction_records_both_halves_and_commits_s
 }
 
 #[tokio::test]
+async fn a_key_that_is_touched_often_has_the_last_word_of_its_own_table() {
+    let shop = shop(Dialect::Postgres, "last_word", Vec::new()).await;
+    shop.upsert(&[product("a", "A"), product("b", "B")]).await;
+    // Enough keys that they do not stay in the setting; the others are compared with what was moved.
+    let many =
+        "INSERT INTO product (id, title) SELECT 'm' || i, 't' FROM generate_series(1, 2000) AS i";
+    for (sql, expected) in [
+        (
+            format!("BEGIN; UPDATE product SET title = 'x'; {many}; DELETE FROM product; COMMIT"),
+            2,
+        ),
+        (
+            format!(
+                "BEGIN; INSERT INTO product (id, title) VALUES ('a', 'A'), ('b', 'B'); {many};
+                INSERT INTO stock VALUES ('a', 9); DELETE FROM product WHERE id LIKE 'm%'; COMMIT"
+            ),
+            1,
+        ),
+    ] {
+        let before = shop.settle().await.head.position.0;
+        shop.sql(&sql).await;
+        let records = shop.records_after(before).await;
+        let own: Vec<_> = records
+            .iter()
+            .filter(|record| record.1 < "m".to_owned())
+            .collect();
+        let operations: Vec<_> = own.iter().map(|record| record.3).collect();
+        assert_eq!(operations, [expected; 2]);
+        assert_eq!(records.len(), 2002, "each key is recorded once");
+    }
+    assert_eq!(shop.number("SELECT count(*) FROM cache_touched").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_savepoint_sealed_is_sealed_again_after_its_rollback() {
+    let shop = shop(Dialect::Postgres, "resealed", Vec::new()).await;
+    shop.upsert(&[product("a", "A"), product("b", "B"), product("c", "C")])
+        .await;
+    let recorded = shop
+        .recorded_by(
+            "CREATE FUNCTION write() RETURNS void LANGUAGE plpgsql SET work_mem = '9MB' AS $$
+                BEGIN UPDATE product SET title = 'x' WHERE id = 'a'; END $$;
+             BEGIN; SELECT write(); SAVEPOINT s; UPDATE product SET title = 'x' WHERE id = 'b';
+             SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO s; SET CONSTRAINTS ALL DEFERRED;
+             UPDATE product SET title = 'x' WHERE id = 'c'; COMMIT",
+        )
+        .await;
+    assert_eq!(recorded, [("a".to_owned(), 1), ("c".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_forgets_what_it_touched_does_not_commit() {
+    let shop = shop(Dialect::Postgres, "forgotten", Vec::new()).await;
+    shop.upsert(&[product("a", "A"), product("b", "B")]).await;
+    let Database::Postgres(database) = &shop.origin.database else {
+        panic!("the shop is on PostgreSQL")
+    };
+    for again in [
+        "",
+        "UPDATE hotshelf.product SET title = 'x' WHERE id = 'b';",
+    ] {
+        let sql = format!(
+            "BEGIN; UPDATE hotshelf.product SET title = 'x' WHERE id = 'a'; RESET ALL; {again} COMMIT"
+        );
+        let outcome = sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(database.pool())
+            .await;
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("hotshelf.touched was reset"), "{error}");
+    }
+    assert_eq!(
+        shop.recorded_by("UPDATE product SET title = 'y'")
+            .await
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
 async fn a_prepared_transaction_is_sealed_when_it_is_prepared() {
     let server = PostgresServer::start_with(&["max_prepared_transactions=2"]).unwrap();
     let settings = SqlSettings {

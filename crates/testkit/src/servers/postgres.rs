@@ -4,12 +4,14 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
 use super::folder;
 use super::process::{Process, Recipe, User, find};
+use crate::wait::poll;
 
 /// Nothing of it must survive a power loss, and many of them run side by side.
 const SETTINGS: [&str; 8] = [
@@ -22,6 +24,8 @@ const SETTINGS: [&str; 8] = [
     "unix_socket_directories=",
     "timezone=UTC",
 ];
+
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// One PostgreSQL server.
 #[derive(Debug)]
@@ -55,25 +59,85 @@ impl PostgresServer {
                 .context("giving the folder away")?;
         }
         init(&postgres, folder.path(), user)?;
-        let (process, port) = Process::start_on_free_port(|port| {
-            let port = format!("port={port}");
-            let data = ["-D", "data", "-c", &port].map(str::to_owned);
-            let settings = SETTINGS.iter().chain(settings);
-            let settings = settings.flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
-            Ok(Recipe {
-                program: postgres.clone(),
-                args: data.into_iter().chain(settings).collect(),
-                folder: folder.path().to_owned(),
-                user,
-                ready: "database system is ready to accept connections",
-            })
-        })?;
+        let ready = "database system is ready to accept connections";
+        let (process, port) = start_in(folder.path(), &postgres, user, settings, ready)?;
         Ok(PostgresServer {
             process,
             port,
             psql,
             _folder: folder,
         })
+    }
+
+    /// Copies the cluster and starts a standby on the copy, which follows this server asynchronously and answers reads.
+    ///
+    /// # Errors
+    /// When the copy cannot be made or the standby does not start.
+    pub fn standby(&self) -> anyhow::Result<Self> {
+        let postgres = find("postgres", &program_folders(), "postgresql")?;
+        let folder = folder::create("postgres")?;
+        let user = user()?;
+        if let Some(user) = user {
+            chown(folder.path(), Some(user.uid), Some(user.gid))
+                .context("giving the folder away")?;
+        }
+        let mut copy = Command::new(find(
+            "pg_basebackup",
+            &program_folders(),
+            "postgresql-client",
+        )?);
+        copy.args([
+            "-D",
+            "data",
+            "-X",
+            "stream",
+            "-R",
+            "-c",
+            "fast",
+            "--no-sync",
+        ]);
+        copy.args(["-d", &self.url("postgres")]);
+        copy.current_dir(folder.path());
+        if let Some(user) = user {
+            user.apply(&mut copy);
+        }
+        run(copy).context("copying a PostgreSQL cluster")?;
+        // What it says depends on whether it still is a standby.
+        let ready = "database system is ready to accept";
+        let (process, port) = start_in(folder.path(), &postgres, user, &[], ready)?;
+        Ok(PostgresServer {
+            process,
+            port,
+            psql: self.psql.clone(),
+            _folder: folder,
+        })
+    }
+
+    /// A standby receives nothing any more, and keeps what it has.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn stop_following(&self) -> anyhow::Result<()> {
+        self.sql("postgres", "ALTER SYSTEM SET primary_conninfo = ''")?;
+        self.sql("postgres", "SELECT pg_reload_conf()")?;
+        let following = "SELECT count(*) FROM pg_stat_wal_receiver";
+        let stopped = || {
+            self.sql("postgres", following)
+                .ok()
+                .filter(|count| count == "0")
+        };
+        poll(STOP_LIMIT, stopped).context("the standby still follows its primary")?;
+        Ok(())
+    }
+
+    /// Makes a standby a primary on the next timeline, and returns when it is one.
+    ///
+    /// # Errors
+    /// When it is none, or takes longer than a minute.
+    pub fn promote(&self) -> anyhow::Result<()> {
+        let promoted = self.sql("postgres", "SELECT pg_promote(true, 60)")?;
+        ensure!(promoted == "t", "the standby was not promoted in time");
+        Ok(())
     }
 
     /// One server for the whole test process, started by the first caller. It ends with the process; its folder is removed
@@ -164,6 +228,29 @@ impl PostgresServer {
     pub fn log(&self) -> String {
         self.process.log()
     }
+}
+
+/// Starts a server on the cluster in a folder's `data`.
+fn start_in(
+    folder: &Path,
+    postgres: &Path,
+    user: Option<User>,
+    settings: &[&str],
+    ready: &'static str,
+) -> anyhow::Result<(Process, u16)> {
+    Process::start_on_free_port(|port| {
+        let port = format!("port={port}");
+        let data = ["-D", "data", "-c", &port].map(str::to_owned);
+        let settings = SETTINGS.iter().chain(settings);
+        let settings = settings.flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
+        Ok(Recipe {
+            program: postgres.to_owned(),
+            args: data.into_iter().chain(settings).collect(),
+            folder: folder.to_owned(),
+            user,
+            ready,
+        })
+    })
 }
 
 /// PostgreSQL refuses to run as root.
