@@ -188,6 +188,13 @@ impl Commits {
         self.of.get(&product)?.get(at)
     }
 
+    /// Whether the database had lost the commit of this version by then.
+    fn lost_by(&self, product: Product, version: Version, by: Moment) -> bool {
+        let mut commits = self.of_product(product).iter();
+        let commit = commits.find(|commit| commit.version == Some(version));
+        commit.is_some_and(|commit| commit.lost.is_some_and(|lost| lost <= by))
+    }
+
     /// The greatest version that an answer has to have, if nothing committed before `begun` may be missing from it.
     fn due(&self, product: Product, begun: Moment) -> Option<&Commit> {
         let bound = |commit: &&Commit| commit.version.is_some() && commit.binds(begun);

@@ -73,6 +73,7 @@ fn good() -> History {
         failures: vec![Failure {
             node: 0,
             begun: at(20_500),
+            ended: at(20_600),
         }],
         fetches: vec![Fetch {
             product: 1,
@@ -355,6 +356,7 @@ fn readers_that_get_nothing_are_found() {
     let failure = |begun| Failure {
         node: 0,
         begun: at(begun),
+        ended: at(begun + 1),
     };
     assert_eq!(
         broken(|history| history.failures.push(failure(3000))),
