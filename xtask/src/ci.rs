@@ -28,6 +28,18 @@ const STEPS: [Step; 9] = [
     }),
     ("doc", doc),
     ("test", || test::run(&[])),
+    ("interleavings", || {
+        cargo(&[
+            "test",
+            "--locked",
+            "-p",
+            "hotshelf-engine",
+            "--features",
+            "interleavings",
+            "--lib",
+            "interleavings",
+        ])
+    }),
     ("codegen", || codegen::check(&test::binary()?)),
 ];
 

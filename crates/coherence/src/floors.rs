@@ -1,6 +1,8 @@
 //! Floors: the least version that a copy of a key, or of a parent, must have.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use hotshelf_model::{Boot, NamespaceName, Position, Version};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -35,7 +37,7 @@ impl FloorKey {
 }
 
 /// A floor that a record of the log has raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Floor {
     /// The least version that will do.
     pub version: Version,
@@ -43,25 +45,47 @@ pub struct Floor {
     pub position: Position,
 }
 
-/// A floor that a hint has raised, until the log confirms it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A floor that runs ahead of the log, until the log confirms it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct HintFloor {
-    version: Version,
-    /// When it is dropped unconfirmed; never for a write of this node, which is known to be committed.
-    until: Option<Boot>,
+    /// The last write of this node, which is known to be committed and therefore waits for the log for ever.
+    own: Version,
+    /// What another node has said, with when it is dropped unconfirmed. Beside `own`, so that its end is not that of `own`.
+    heard: Option<(Version, Boot)>,
+    /// The version that brought the last news, which tells this floor's item in the order from void ones.
+    news: Version,
+}
+
+impl HintFloor {
+    fn version(&self) -> Version {
+        let heard = self.heard.map(|(version, _)| version);
+        heard.map_or(self.own, |heard| heard.max(self.own))
+    }
+
+    fn is_void(&self) -> bool {
+        self.version() == Version::NONE
+    }
+
+    /// Drops what the log says as well.
+    fn confirm(&mut self, logged: Version) {
+        if self.own <= logged {
+            self.own = Version::NONE;
+        }
+        self.heard = self.heard.filter(|&(version, _)| version > logged);
+    }
 }
 
 /// Floors of keys (or of parents), at most so many.
 ///
 /// A hint's floor lies beside the log's and never replaces it, so that dropping one that the log does not confirm leaves what the log
 /// has said.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Floors {
     log: HashMap<FloorKey, Floor>,
     /// What was raised when, so that the oldest are given up first; an item is void when its key was raised again later.
     order: VecDeque<(Position, FloorKey)>,
     hints: HashMap<FloorKey, HintFloor>,
-    /// As `order`, with the version of each hint.
+    /// As `order`, with the version that was news.
     hint_order: VecDeque<(FloorKey, Version)>,
     max: usize,
 }
@@ -81,7 +105,7 @@ impl Floors {
     /// The least version of a copy.
     pub fn of(&self, key: FloorKey) -> Version {
         let log = self.log.get(&key).map(|floor| floor.version);
-        let hint = self.hints.get(&key).map(|floor| floor.version);
+        let hint = self.hints.get(&key).map(HintFloor::version);
         log.max(hint).unwrap_or(Version::NONE)
     }
 
@@ -95,12 +119,11 @@ impl Floors {
         version: Version,
         position: Position,
     ) -> Option<Position> {
-        if self
-            .hints
-            .get(&key)
-            .is_some_and(|hint| hint.version <= version)
-        {
-            self.hints.remove(&key);
+        if let MapEntry::Occupied(mut hint) = self.hints.entry(key) {
+            hint.get_mut().confirm(version);
+            if hint.get().is_void() {
+                hint.remove();
+            }
         }
         let floor = self.log.entry(key).or_insert(Floor { version, position });
         floor.version = floor.version.max(version);
@@ -133,11 +156,30 @@ impl Floors {
     /// Raises a floor to what a hint says, until `until` or until the log confirms it; a write of this node has no end. Returns
     /// whether it was news.
     pub fn hint(&mut self, key: FloorKey, version: Version, until: Option<Boot>) -> bool {
-        if self.of(key) >= version {
+        let is_news = self.of(key) < version;
+        let is_logged = self
+            .log
+            .get(&key)
+            .is_some_and(|floor| floor.version >= version);
+        if is_logged || (!is_news && until.is_some()) {
             return false;
         }
-        self.hints.insert(key, HintFloor { version, until });
-        self.hint_order.push_back((key, version));
+        let hint = self.hints.entry(key).or_default();
+        match until {
+            // Also when it is no news: what another node has said of a later write may be dropped before this one is confirmed.
+            None => hint.own = hint.own.max(version),
+            Some(until) => hint.heard = Some((version, until)),
+        }
+        // Said again after it was dropped, beside an own write: its item is still there.
+        if is_news && hint.news != version {
+            hint.news = version;
+            self.hint_order.push_back((key, version));
+            self.give_up_hints();
+        }
+        is_news
+    }
+
+    fn give_up_hints(&mut self) {
         while self.hint_order.len() > self.max {
             if let Some((oldest, version)) = self.hint_order.pop_front()
                 && self.is_hinted(oldest, version)
@@ -145,30 +187,40 @@ impl Floors {
                 self.hints.remove(&oldest);
             }
         }
-        true
     }
 
-    /// Drops hints that the log has not confirmed in time; returns how many.
+    /// Drops what other nodes have said and the log has not confirmed in time; returns how many.
     pub fn expire_hints(&mut self, now: Boot) -> usize {
-        let before = self.hints.len();
-        self.hints
-            .retain(|_, hint| hint.until.is_none_or(|until| now < until));
+        let mut dropped = 0;
+        self.hints.retain(|_, hint| {
+            let before = hint.heard;
+            hint.heard = before.filter(|&(_, until)| now < until);
+            dropped += usize::from(hint.heard != before);
+            !hint.is_void()
+        });
         let mut order = std::mem::take(&mut self.hint_order);
         order.retain(|&(key, version)| self.is_hinted(key, version));
         self.hint_order = order;
-        before - self.hints.len()
+        dropped
     }
 
     fn is_hinted(&self, key: FloorKey, version: Version) -> bool {
         self.hints
             .get(&key)
-            .is_some_and(|hint| hint.version == version)
+            .is_some_and(|hint| hint.news == version)
     }
 
-    /// Forgets everything: after a resync the low mark says it all.
-    pub fn clear(&mut self) {
+    /// Forgets what the log has said: after a resync the low mark says it. What runs ahead of the log stays: on the same timeline no
+    /// commit was lost, and one without a position yet is below no low mark.
+    pub fn forget_log(&mut self) {
         self.log.clear();
         self.order.clear();
+    }
+
+    /// Forgets everything: on a new timeline the commits that were waited for may have been lost, and in another history there are none
+    /// of them. To forget own writes on the same timeline would be wrong ([`Floors::forget_log`]).
+    pub fn clear(&mut self) {
+        self.forget_log();
         self.hints.clear();
         self.hint_order.clear();
     }
@@ -203,6 +255,23 @@ impl Floors {
     pub fn is_empty(&self) -> bool {
         self.log.is_empty() && self.hints.is_empty()
     }
+}
+
+/// Equal floors have one hash, in whatever order their tables hold them.
+impl Hash for Floors {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_table(&self.log, state);
+        self.order.hash(state);
+        hash_table(&self.hints, state);
+        self.hint_order.hash(state);
+        self.max.hash(state);
+    }
+}
+
+fn hash_table<V: Copy + Ord + Hash, H: Hasher>(table: &HashMap<FloorKey, V>, state: &mut H) {
+    let mut rows: Vec<_> = table.iter().map(|(&key, &value)| (key, value)).collect();
+    rows.sort_unstable();
+    rows.hash(state);
 }
 
 #[cfg(test)]

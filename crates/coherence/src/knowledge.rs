@@ -6,7 +6,7 @@ use hotshelf_model::{Hist, Poll, Position, Timeline};
 ///
 /// The generations of a node's knowledge are even. The odd number below one belongs to copies of the same history that this
 /// knowledge proves nothing about; so they are newer than all that was proved before, and still never taken for proved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
 impl Generation {
@@ -23,7 +23,7 @@ impl Generation {
 }
 
 /// Up to where a node has applied the log without a gap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The position of the last row.
     pub position: Position,
@@ -35,7 +35,7 @@ pub struct Cursor {
 ///
 /// Invariant: every record at or below `cursor` whose position is above `low` is in the floor of its key or parent, so a copy of
 /// `timeline` that was read at or above `low`, and that no floor refuses, reflects all records at or below `cursor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Knowledge {
     /// The database's history.
     pub hist: Hist,
@@ -50,7 +50,7 @@ pub struct Knowledge {
 }
 
 /// What a node remembers across a restart, besides its floors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Checkpoint {
     /// The database's history.
     pub hist: Hist,
@@ -269,7 +269,7 @@ impl Knowledge {
 }
 
 /// What has to be reached so that a poll is a proof that the node knew, when the poll was sent, every change committed before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The timeline of the poll's head.
     pub timeline: Timeline,

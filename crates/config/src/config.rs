@@ -299,9 +299,12 @@ pub struct OriginConfig {
 #[non_exhaustive]
 pub struct CoherenceConfig {
     pub poll_interval: Duration,
+    pub sequence_interval: Duration,
     pub poll_timeout: Duration,
     pub staleness_bound: Duration,
     pub catch_up_timeout: Duration,
+    pub floors_max: usize,
+    pub changes_max: usize,
 }
 
 /// What the bus between nodes runs on.

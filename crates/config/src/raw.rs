@@ -350,12 +350,19 @@ section! {
     RawCoherence "coherence"
     /// How often the change log's head is read.
     poll_interval_ms: u64 = 250, count(10, 60_000);
+    /// How often the node that leads the sequencing gives changes their positions in the log. PostgreSQL only.
+    sequence_interval_ms: u64 = 10, count(1, 60_000);
     /// How long one read of the head may take.
     poll_timeout_ms: u64 = 1000, count(10, 60_000);
     /// How long a copy is served as fresh without a new proof.
     staleness_bound_ms: u64 = 2000, count(100, 600_000);
     /// How long a starting node may take to catch up before it calls itself ready all the same.
     catch_up_timeout_s: u64 = 30, count(1, 3600);
+    /// Keys whose last change is remembered, so that copies in L2 and L3 need no check of their version. One costs about 100 bytes; with
+    /// `l3.path`, 32 more in the checkpoint that lies beside it.
+    floors_max: usize = 1_000_000, count(1024, 33_000_000);
+    /// Records of the change log that are kept for those who follow the changes from outside.
+    changes_max: usize = 65_536, count(1, 10_000_000);
 }
 
 section! {

@@ -151,9 +151,12 @@ fn sections(raw: &RawConfig) -> Config {
         },
         coherence: CoherenceConfig {
             poll_interval: milliseconds(raw.coherence.poll_interval_ms()),
+            sequence_interval: milliseconds(raw.coherence.sequence_interval_ms()),
             poll_timeout: milliseconds(raw.coherence.poll_timeout_ms()),
             staleness_bound: milliseconds(raw.coherence.staleness_bound_ms()),
             catch_up_timeout: seconds(raw.coherence.catch_up_timeout_s()),
+            floors_max: raw.coherence.floors_max(),
+            changes_max: raw.coherence.changes_max(),
         },
         namespaces: Vec::new(),
         notes: Vec::new(),

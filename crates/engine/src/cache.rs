@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_model::{
-    BootClock, Bus, ChangeLog, Clock, Error, ErrorKind, Id, Key, Leases, Namespace, NamespaceName,
-    Position, Tier, Version, VersionToken,
+    BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, Leases, Namespace,
+    NamespaceName, Position, Tier, Version, VersionToken,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -145,7 +145,7 @@ impl Drop for Tasks {
 /// reads slower; it never makes them wrong, and a read fails only when no tier and not the origin has an answer.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     _tasks: Arc<Tasks>,
 }
 
@@ -158,6 +158,7 @@ impl Cache {
             log,
             bus: None,
             checkpoint: None,
+            cluster_leases: None,
             l2: None,
             l3: None,
             leases: None,
@@ -287,6 +288,7 @@ pub struct Builder {
     log: Arc<dyn ChangeLog>,
     bus: Option<Arc<dyn Bus>>,
     checkpoint: Option<PathBuf>,
+    cluster_leases: Option<Arc<dyn ClusterLeases>>,
     l2: Option<Arc<dyn Tier>>,
     l3: Option<Arc<dyn Tier>>,
     leases: Option<Arc<dyn Leases>>,
@@ -311,6 +313,15 @@ impl Builder {
     pub fn bus(self, bus: Arc<dyn Bus>) -> Self {
         Builder {
             bus: Some(bus),
+            ..self
+        }
+    }
+
+    /// Where the node asks whether it leads the sequencing of the change log. Without it, changes get their positions by polls.
+    #[must_use]
+    pub fn cluster_leases(self, leases: Arc<dyn ClusterLeases>) -> Self {
+        Builder {
+            cluster_leases: Some(leases),
             ..self
         }
     }
@@ -411,6 +422,7 @@ impl Builder {
         let following = Following {
             log: self.log,
             bus: self.bus,
+            leases: self.cluster_leases,
             clock: Arc::clone(&clock),
             copies,
             checkpoint: checkpoint.clone(),

@@ -52,12 +52,12 @@ pub(crate) struct Pending {
 /// A copy from outside the process.
 #[derive(Debug)]
 pub(crate) struct Found {
-    entry: Entry,
-    tier: TierName,
+    pub(crate) entry: Entry,
+    pub(crate) tier: TierName,
     /// The history that it was looked for in, or that its fetch named.
-    hist: Hist,
+    pub(crate) hist: Hist,
     /// The moment before the statement that read it from a primary; zero for any other copy.
-    as_of: Boot,
+    pub(crate) as_of: Boot,
 }
 
 impl Found {
@@ -74,7 +74,7 @@ fn speaks_for_itself(as_of: Boot, timeline: Timeline, knowledge: &Knowledge) -> 
 
 /// A flight that goes on, because what was found for it is not fresh.
 #[derive(Debug)]
-struct NotAdmitted {
+pub(crate) struct NotAdmitted {
     pending: Pending,
     found: Found,
     admission: Admission,
@@ -263,7 +263,11 @@ impl Fill {
     }
 
     /// Admits a copy, and lands its flight if it is fresh.
-    fn admit_and_land(&self, pending: Pending, found: Found) -> Result<Entry, Box<NotAdmitted>> {
+    pub(crate) fn admit_and_land(
+        &self,
+        pending: Pending,
+        found: Found,
+    ) -> Result<Entry, Box<NotAdmitted>> {
         let tier = found.tier;
         let outcome = self.try_land(pending, found);
         let admission = outcome
@@ -367,11 +371,13 @@ impl Fill {
     fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
         let hard = self.ttl_hard(entry.kind());
         let soft = self.source.namespace.policy.ttl_soft.min(hard);
-        let age = self
-            .engine
-            .follower
-            .db_now()
-            .map_or(Duration::ZERO, |db_now| db_now.since(entry.fetched_at));
+        // Before the first poll only the origin is asked, and the moment of asking is all that is known of the copy's age.
+        let since_asked = || match as_of {
+            Boot(0) => Duration::ZERO,
+            asked => now.since(asked),
+        };
+        let db_now = self.engine.follower.db_now();
+        let age = db_now.map_or_else(since_asked, |db_now| db_now.since(entry.fetched_at));
         // In the past for a copy that is over: the stale cap counts from there, however often the copy is found.
         let end = |ttl| now.plus(self.jittered(pending, entry, ttl)).minus(age);
         Lifetime {

@@ -11,12 +11,12 @@ use std::sync::{Arc, OnceLock};
 
 use hotshelf_model::{Error, ErrorKind, Key, TierName, Version};
 use hotshelf_telemetry::{Counter, Gauge, metric};
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::l1::KeyHasher;
 use crate::settings::Class;
 use crate::slot::Slot;
+use crate::sync::Mutex;
 
 const SHARDS: usize = 64;
 
@@ -64,6 +64,12 @@ impl Flight {
         self.floor >= wanted.floor
             && self.parent_generation == wanted.parent_generation
             && (self.class != Class::Warm || wanted.class == Class::Warm)
+    }
+
+    /// Whether it has landed with a copy that is not stale.
+    #[cfg(all(test, feature = "interleavings"))]
+    pub(crate) fn has_landed_well(&self) -> bool {
+        matches!(self.outcome.get(), Some(Ok(landed)) if !landed.stale)
     }
 
     /// Waits for the outcome. Cancel safe.

@@ -7,6 +7,7 @@
 //! A poll that was sent at some moment, and that found no change without a position, is a *claim*: once the cursor has reached the
 //! head that it saw, the node is proved to have known at that moment every change committed before it.
 
+mod lead;
 mod learn;
 mod listen;
 
@@ -17,10 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join;
+use futures_util::future::join3;
 use hotshelf_coherence::{Claim, Cursor, HitContext, Knowledge, Place, PollStep};
 use hotshelf_model::{
-    Boot, Bus, ChangeLog, Clock, DbTime, Error, ErrorKind, LogRead, LogRow, Position, Version,
+    Boot, Bus, ChangeLog, Clock, ClusterLeases, DbTime, Error, ErrorKind, LogRead, LogRow,
+    Position, Version,
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -45,7 +47,7 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a row came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RowSource {
+pub(crate) enum RowSource {
     Log,
     Bus,
 }
@@ -55,9 +57,11 @@ enum RowSource {
 pub(crate) struct Follower {
     log: Arc<dyn ChangeLog>,
     bus: Option<Arc<dyn Bus>>,
+    leases: Option<Arc<dyn ClusterLeases>>,
     clock: Arc<dyn Clock>,
     pub(crate) ledger: Ledger,
     poll_interval: Duration,
+    sequence_interval: Duration,
     poll_timeout: Duration,
     staleness_bound: Duration,
     node: u32,
@@ -88,6 +92,8 @@ pub(crate) struct Follower {
 pub(crate) struct Following {
     pub(crate) log: Arc<dyn ChangeLog>,
     pub(crate) bus: Option<Arc<dyn Bus>>,
+    /// Where this node asks whether it leads the sequencing; without it, it never does.
+    pub(crate) leases: Option<Arc<dyn ClusterLeases>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) copies: Copies,
     pub(crate) checkpoint: Option<Arc<CheckpointFile>>,
@@ -98,6 +104,7 @@ impl Follower {
         let Following {
             log,
             bus,
+            leases,
             clock,
             copies,
             checkpoint,
@@ -105,10 +112,12 @@ impl Follower {
         Arc::new(Follower {
             log,
             bus,
+            leases,
             started: clock.now(),
             clock,
             ledger: Ledger::new(copies, settings.floors_max),
             poll_interval: settings.poll_interval,
+            sequence_interval: settings.sequence_interval,
             poll_timeout: settings.poll_timeout,
             staleness_bound: settings.staleness_bound,
             node: settings.node,
@@ -136,12 +145,18 @@ impl Follower {
         if let Some(checkpoint) = &self.checkpoint {
             *self.saved.lock() = checkpoint.read().await;
         }
-        match &self.bus {
-            Some(bus) => {
-                join(self.keep_polling(), self.listen(bus)).await;
+        let listening = async {
+            if let Some(bus) = &self.bus {
+                self.listen(bus).await;
             }
-            None => self.keep_polling().await,
-        }
+        };
+        let leading = async {
+            if let Some(leases) = &self.leases {
+                self.lead(leases).await;
+            }
+        };
+        // In one task: what one of them applies, none of the others interrupts.
+        join3(self.keep_polling(), listening, leading).await;
     }
 
     async fn keep_polling(&self) {
@@ -247,7 +262,7 @@ impl Follower {
     }
 
     /// Applies a row, and moves the cursor over it if it is the next. Never waits, so rows of the log and of the bus do not mix.
-    fn take_row(&self, row: LogRow, source: RowSource) -> Place {
+    pub(crate) fn take_row(&self, row: LogRow, source: RowSource) -> Place {
         let Some(knowledge) = self.ledger.knowledge() else {
             return Place::Foreign;
         };

@@ -12,6 +12,7 @@ pub(crate) struct FollowCounters {
     /// How far the low mark lies behind the cursor.
     pub(crate) reach: Gauge,
     pub(crate) floors: Gauge,
+    pub(crate) leads: Gauge,
     pub(crate) proof_age: Gauge,
     pub(crate) clock_bound: Gauge,
     pub(crate) settled: Counter,
@@ -40,6 +41,7 @@ impl FollowCounters {
             position: metric::LOG_POSITION.gauge(&[]),
             reach: metric::LOG_REACH.gauge(&[]),
             floors: metric::FLOORS.gauge(&[]),
+            leads: metric::SEQUENCER_LEADS.gauge(&[]),
             proof_age: metric::PROOF_AGE.gauge(&[]),
             clock_bound: metric::DATABASE_CLOCK_BOUND.gauge(&[]),
             settled: polls("settled"),

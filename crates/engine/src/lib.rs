@@ -29,6 +29,9 @@ mod sync;
 mod variants;
 mod write_back;
 
+#[cfg(all(test, feature = "interleavings"))]
+mod interleavings;
+
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
 pub use changes::{Change, Changes, Mark};

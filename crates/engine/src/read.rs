@@ -370,7 +370,7 @@ impl Engine {
         self.flights.begin(key, wanted)
     }
 
-    fn join_or_begin(
+    pub(crate) fn join_or_begin(
         self: &Arc<Self>,
         source: &Source,
         key: &Key,
@@ -490,7 +490,7 @@ enum Reading<'k> {
 }
 
 /// How a read goes on after L1.
-enum Step {
+pub(crate) enum Step {
     Landed(Landed),
     Joined(Arc<Flight>),
     Begun(Box<Pending>),

@@ -75,6 +75,8 @@ pub struct EngineSettings {
     pub absent_bytes_max: u64,
     /// How often the change log's head is read.
     pub poll_interval: Duration,
+    /// How often the node that leads the sequencing gives changes their positions.
+    pub sequence_interval: Duration,
     /// How long one poll may take.
     pub poll_timeout: Duration,
     /// How long after its last proof a node calls answers fresh; at least twice the poll interval.
@@ -112,6 +114,7 @@ impl Default for EngineSettings {
             l1_bytes_max: 256 << 20,
             absent_bytes_max: 16 << 20,
             poll_interval: Duration::from_millis(250),
+            sequence_interval: Duration::from_millis(10),
             poll_timeout: Duration::from_secs(1),
             staleness_bound: Duration::from_secs(2),
             catch_up_timeout: Duration::from_secs(30),

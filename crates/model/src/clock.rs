@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// Nanoseconds since this machine booted, suspend included (`CLOCK_BOOTTIME`). Never compared between machines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Boot(pub u64);
 
 impl Boot {

@@ -124,7 +124,7 @@ impl fmt::Display for Hist {
 /// What proves a copy: it reflects all log records at or below `position` on `timeline`, and is `version` of its key.
 ///
 /// Ordered by (timeline, version, position), as the fenced writes of L2 compare it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// The log's timeline when the copy was read.
     pub timeline: Timeline,

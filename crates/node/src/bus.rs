@@ -9,10 +9,6 @@ use hotshelf_model::Bus;
 use crate::{settings, tiers};
 
 /// Starts to connect to the configured bus. One that is down is no error; certificates and credentials are read at each attempt.
-#[expect(
-    dead_code,
-    reason = "the engine takes no bus yet; the line that hands it over stands in `Node::start` then"
-)]
 pub(crate) fn open(config: &Config) -> anyhow::Result<Option<Arc<dyn Bus>>> {
     let Some(nats) = config.bus() else {
         return Ok(None);

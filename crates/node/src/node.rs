@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
 use crate::tiers::{self, Tiers};
-use crate::{origins, settings};
+use crate::{bus, origins, settings};
 
 /// How often pending histogram observations are folded, so that they stay bounded when nobody scrapes.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
@@ -64,6 +64,11 @@ impl Node {
         let builder = Cache::builder(origins.change_log())
             .settings(settings::engine(config))
             .clock(Arc::clone(&clock));
+        let builder = origins.add_leases(config, builder);
+        let builder = match bus::open(config)? {
+            Some(bus) => builder.bus(bus),
+            None => builder,
+        };
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let state = ApiState::new(ApiParts {
@@ -120,6 +125,8 @@ impl Node {
         for listener in self.listeners {
             cut_off += listener.await.context("stopping a listener")?.cut_off;
         }
+        // Before L3 closes: what it holds is proved after the restart from here on.
+        self.cache.write_checkpoint().await;
         for task in &self.background {
             task.abort();
         }

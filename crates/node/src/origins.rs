@@ -179,6 +179,14 @@ impl Origins {
         }
     }
 
+    /// Lets the node ask whether it leads the sequencing. SQLite's changes have their positions when they are written.
+    pub(crate) fn add_leases(&self, config: &Config, builder: Builder) -> Builder {
+        if config.database().is_sqlite() {
+            return builder;
+        }
+        builder.cluster_leases(Arc::clone(&self.sql) as _)
+    }
+
     /// Gives each namespace its origin.
     pub(crate) fn add_namespaces(
         &self,

@@ -55,9 +55,19 @@ async fn add_l3(
         .context("opening L3")?;
     let rocks = Arc::new(rocks.context("opening L3")?);
     Ok((
-        builder.l3(Arc::clone(&rocks) as _),
+        builder
+            .l3(Arc::clone(&rocks) as _)
+            .checkpoint(beside(&l3.path)),
         Tiers { l3: Some(rocks) },
     ))
+}
+
+/// The file of the checkpoint: beside L3's folder, not in it, because a damaged L3 is removed as a whole.
+#[cfg(feature = "rocksdb")]
+fn beside(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".checkpoint");
+    path.into()
 }
 
 #[cfg(not(feature = "rocksdb"))]

@@ -116,6 +116,8 @@ metrics_list! {
         "Records of the change log that no key can name, so that this node left them out.";
     LOG_PRUNED = Counter "hotshelf_change_log_pruned_total" []
         "Rows of the change log that this node removed, because they were past its retention.";
+    SEQUENCER_LEADS = Gauge "hotshelf_sequencer_leads" []
+        "Whether this node leads the sequencing of the change log: 0 or 1.";
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
     BUS_MESSAGES = Counter "hotshelf_bus_messages_total" ["bus", "channel", "direction", "outcome"]

@@ -58,6 +58,59 @@ fn a_write_of_this_node_waits_for_the_log_for_ever() {
 }
 
 #[test]
+fn what_another_node_says_never_ends_a_write_of_this_one() {
+    let own = |floors: &mut Floors| floors.hint(key(1), Version(5), None);
+    let heard = |floors: &mut Floors| floors.hint(key(1), Version(6), Some(Boot(100)));
+    for steps in [[own, heard], [heard, own]] {
+        let mut floors = Floors::new(8);
+        for step in steps {
+            step(&mut floors);
+        }
+        assert_eq!(floors.of(key(1)), Version(6));
+        assert_eq!(floors.expire_hints(Boot(100)), 1);
+        assert_eq!(floors.of(key(1)), Version(5), "it is still unconfirmed");
+        assert_eq!(floors.expire_hints(Boot(u64::MAX)), 0);
+        assert_eq!(floors.raise(key(1), Version(5), Position(1)), None);
+        assert!(floors.hints.is_empty(), "now the log says it");
+    }
+}
+
+#[test]
+fn what_is_said_again_and_again_does_not_crowd_out_a_write_of_this_node() {
+    let mut floors = Floors::new(4);
+    floors.hint(key(1), Version(5), None);
+    for _ in 0..9 {
+        assert!(floors.hint(key(1), Version(6), Some(Boot(100))));
+        assert_eq!(floors.expire_hints(Boot(100)), 1);
+    }
+    assert_eq!(floors.of(key(1)), Version(5));
+}
+
+#[test]
+fn the_log_confirms_an_own_write_and_leaves_what_is_said_beyond_it() {
+    let mut floors = Floors::new(8);
+    floors.hint(key(1), Version(5), None);
+    floors.hint(key(1), Version(6), Some(Boot(100)));
+    assert_eq!(floors.raise(key(1), Version(5), Position(1)), None);
+    assert_eq!(floors.of(key(1)), Version(6));
+    assert_eq!(floors.expire_hints(Boot(100)), 1);
+    assert_eq!(floors.of(key(1)), Version(5));
+    assert!(floors.hints.is_empty() && floors.hint_order.is_empty());
+}
+
+#[test]
+fn a_resync_on_the_same_timeline_leaves_writes_that_have_no_position_yet() {
+    let mut floors = Floors::new(8);
+    assert_eq!(floors.raise(key(1), Version(4), Position(1)), None);
+    floors.hint(key(1), Version(5), None);
+    assert_eq!(floors.raise(key(2), Version(6), Position(2)), None);
+    floors.forget_log();
+    assert_eq!(floors.len(), 0);
+    assert_eq!(floors.of(key(1)), Version(5));
+    assert_eq!(floors.of(key(2)), Version::NONE);
+}
+
+#[test]
 fn hints_are_bounded_and_a_key_that_is_hinted_again_and_again_keeps_its_last() {
     let mut floors = Floors::new(4);
     for version in 1..=20 {

@@ -10,7 +10,7 @@ use crate::counters::gauge;
 
 impl Follower {
     /// Takes in a poll that was asked about the cursor `asked` and sent at `sent`.
-    pub(super) fn learn(&self, asked: Cursor, poll: &Poll, sent: Boot) -> PollStep {
+    pub(crate) fn learn(&self, asked: Cursor, poll: &Poll, sent: Boot) -> PollStep {
         self.db_clock.sample(poll.head.now, sent, self.clock.now());
         self.counters
             .clock_bound

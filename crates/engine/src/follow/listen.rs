@@ -157,11 +157,14 @@ impl Follower {
             *unpublished = None;
         }
         drop(unpublished);
-        if let Some(bus) = self
-            .bus
-            .as_ref()
-            .filter(|_| (first..=last).contains(&row.position))
-        {
+        if (first..=last).contains(&row.position) {
+            self.publish(row);
+        }
+    }
+
+    /// Publishes a row.
+    pub(super) fn publish(&self, row: &LogRow) {
+        if let Some(bus) = &self.bus {
             bus.publish(Channel::Log, encode_row(row));
         }
     }

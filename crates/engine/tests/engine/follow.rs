@@ -447,6 +447,27 @@ async fn the_node_that_gives_positions_tells_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_node_that_leads_makes_changes_known_between_polls() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.poll_interval = Duration::from_secs(3_600);
+    let hub = FakeHub::new(1);
+    let nodes = [shop.node_on(&hub).await, shop.node_on(&hub).await];
+    shop.origin.sequence_by_polls();
+    let polls = shop.origin.polls();
+    for change in 0..20 {
+        let (before, document) = (shop.origin.head().position.0, change.to_string());
+        shop.origin.put("lamp", document.clone());
+        for node in &nodes {
+            let next = Position(before + 1);
+            assert!(node.cache.applied(next, Duration::from_secs(60)).await);
+            assert_eq!(node.read("lamp").await.0, document);
+        }
+    }
+    // One for each node, when the bus connects.
+    assert!(shop.origin.polls() <= polls + 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_bus_loses_doubles_and_delays_is_made_good_by_the_database() {
     let shop = Shop::with_lamp();
     let hub = FakeHub::new(7);

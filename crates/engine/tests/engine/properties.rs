@@ -287,6 +287,7 @@ impl World {
             .l3(Arc::clone(&l3) as Arc<dyn Tier>)
             .leases(Arc::clone(&self.leases) as _)
             .bus(Arc::clone(&bus) as _)
+            .cluster_leases(Arc::clone(&self.origin) as _)
             .checkpoint(self.folder.path().join(node.to_string()));
         for namespace in self.namespaces.values() {
             builder = builder.namespace(namespace.clone(), Arc::clone(&self.origin) as _);

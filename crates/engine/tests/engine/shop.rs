@@ -80,7 +80,10 @@ impl Shop {
     /// The same with a bus.
     pub(crate) async fn node_on(&self, hub: &Arc<FakeHub>) -> Node {
         let disk = Arc::new(FakeTier::new(TierName::L3));
-        let builder = self.builder(&disk).bus(hub.join());
+        let builder = self
+            .builder(&disk)
+            .bus(hub.join())
+            .cluster_leases(Arc::clone(&self.origin) as _);
         caught_up(self.start(builder, disk)).await
     }
 
