@@ -10,4 +10,4 @@ SELECT s.uuid, s.system, s.tl, s.pos, s.now_us, s.is_primary, 0::bigint AS paren
     EXISTS (SELECT 1 FROM hotshelf.cache_outbox WHERE id <= $1::bigint) AS remaining
 FROM (
 {state}) AS s
-CROSS JOIN hotshelf.cache_log_oldest AS o
+CROSS JOIN (SELECT pos FROM hotshelf.cache_log_oldest LIMIT 1) AS o
