@@ -48,7 +48,9 @@ impl Kind {
 /// No fault begins later than this before the end of the run.
 const LAST: Duration = Duration::from_secs(7);
 /// A node that has not come back after this never will.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(40);
+const RECOVERY_LIMIT: Duration = Duration::from_secs(60);
+/// The age up to which a proof lets a node call its answers fresh, in seconds.
+const PROVEN_S: f64 = 2.0;
 /// How long after its first proof a node still leaves a key alone whose fetch failed, and a little more.
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
@@ -98,7 +100,7 @@ fn wait_well(scene: &Scene, fault: &str) {
             let proofs = scene.world.proofs(node);
             before = before.or(proofs);
             let proves = |(polls, age): (f64, f64)| {
-                before.is_some_and(|(before, _)| polls > before) && age < 1.0
+                before.is_some_and(|(before, _)| polls > before) && age < PROVEN_S
             };
             if proofs.is_some_and(proves) {
                 break;

@@ -83,14 +83,17 @@ fn look(scene: &Scene, held: &[Held], when: &'static str, found: &mut Found) {
     for held in held {
         let mut cached_again = true;
         for node in 0..caller.nodes() {
-            let Some((read, tier)) = ask(scene, &mut caller, held.product, node) else {
-                found.violations.push(unanswered(held, node, when));
-                continue;
+            let (read, tier) = match ask(scene, &mut caller, held.product, node) {
+                Ok(answer) => answer,
+                Err(reason) => {
+                    found.violations.push(unanswered(held, node, when, &reason));
+                    continue;
+                }
             };
             *tiers.entry(tier).or_default() += 1;
             found.violations.extend(differs(held, &read, when));
             let again = ask(scene, &mut caller, held.product, node);
-            cached_again &= again.is_some_and(|(_, tier)| tier != "origin");
+            cached_again &= again.is_ok_and(|(_, tier)| tier != "origin");
             let outcome = match read.flag {
                 Flag::Fresh => ProbeOutcome::Servable(read.version),
                 Flag::Stale(_) => ProbeOutcome::Refused(read.version),
@@ -112,7 +115,12 @@ fn look(scene: &Scene, held: &[Held], when: &'static str, found: &mut Found) {
     found.tiers.push((when, tiers));
 }
 
-fn ask(scene: &Scene, caller: &mut Caller, product: u32, node: usize) -> Option<(Read, String)> {
+fn ask(
+    scene: &Scene,
+    caller: &mut Caller,
+    product: u32,
+    node: usize,
+) -> Result<(Read, String), String> {
     let asked = Asked {
         product,
         node,
@@ -121,19 +129,18 @@ fn ask(scene: &Scene, caller: &mut Caller, product: u32, node: usize) -> Option<
         begun: scene.record.now(),
     };
     let path = format!("/v1/products/{}", document::id(product));
-    let reply = caller.ask(node, &Request::get(&path)).ok()?;
-    let read = scene.record.answer(asked, &reply).ok()?;
-    Some((read, reply.tier().to_owned()))
+    let reply = caller.ask(node, &Request::get(&path));
+    let reply = reply.map_err(|error| error.to_string())?;
+    let read = scene.record.answer(asked, &reply)?;
+    Ok((read, reply.tier().to_owned()))
 }
 
-fn unanswered(held: &Held, node: usize, when: &str) -> Violation {
+fn unanswered(held: &Held, node: usize, when: &str, reason: &str) -> Violation {
+    let product = held.product;
     Violation {
         rule: Rule::Availability,
         at: None,
-        what: format!(
-            "{when}, node {node} did not answer product {}",
-            held.product
-        ),
+        what: format!("{when}, node {node} did not answer product {product}: {reason}"),
     }
 }
 

@@ -13,7 +13,22 @@ const INTERVAL: Duration = Duration::from_millis(250);
 type Labels = &'static [(&'static str, &'static str)];
 
 /// Branches that a run should meet, each with the counter that says so.
-pub(super) const BRANCHES: [(&str, &str, Labels); 22] = [
+pub(super) const BRANCHES: [(&str, &str, Labels); 25] = [
+    (
+        "poll that settles",
+        "hotshelf_change_log_polls_total",
+        &[("outcome", "settled")],
+    ),
+    (
+        "poll that does not",
+        "hotshelf_change_log_polls_total",
+        &[("outcome", "unsettled")],
+    ),
+    (
+        "poll that failed",
+        "hotshelf_change_log_polls_total",
+        &[("outcome", "failed")],
+    ),
     (
         "row by the bus",
         "hotshelf_change_log_rows_total",

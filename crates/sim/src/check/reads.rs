@@ -93,7 +93,7 @@ fn bounded(read: &Read, bounds: &Bounds, commits: &Commits) -> Option<Violation>
     if let Some(violation) = lost_long_ago(read, since, commits) {
         return Some(violation);
     }
-    let due = commits.due(read.product, since)?;
+    let due = commits.due(read.product, since, read.ended)?;
     if due.version <= Some(read.version) {
         return None;
     }
@@ -153,7 +153,7 @@ fn own_writes(history: &History, violations: &mut Vec<Violation>) {
         };
         let missing = written
             .iter()
-            .filter(|commit| commit.binds(read.begun))
+            .filter(|commit| commit.binds(read.begun, read.ended))
             .find(|commit| commit.version > Some(read.version));
         if missing.is_some() && read.flag == Flag::Fresh {
             let what = "this node had acknowledged a newer write";
