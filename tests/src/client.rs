@@ -197,6 +197,17 @@ impl Connection {
         Ok(Connection(BufReader::new(stream)))
     }
 
+    /// Gives up an answer that does not come within this, instead of the long time that tests of single answers have.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn wait_at_most(&self, limit: Duration) -> io::Result<()> {
+        match self.0.get_ref() {
+            Stream::Tcp(stream) => stream.set_read_timeout(Some(limit)),
+            Stream::Unix(stream) => stream.set_read_timeout(Some(limit)),
+        }
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

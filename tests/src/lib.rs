@@ -10,6 +10,7 @@
     reason = "a test that cannot go on must fail"
 )]
 
+pub mod chaos;
 pub mod client;
 pub mod load;
 pub mod node;

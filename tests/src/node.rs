@@ -169,6 +169,23 @@ impl Node {
         self.child.lock().as_ref().map(Child::id)
     }
 
+    /// Stops the process (`SIGSTOP`): connections stay open, nothing is answered.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// A process that has ended meanwhile is no failure.
+    fn signal(&self, signal: Signal) {
+        if let Some(child) = &*self.child.lock() {
+            kill_process(Pid::from_child(child), signal).ok();
+        }
+    }
+
     /// The node's data folder; it holds the L3 (`l3`) and, without a database URL, the SQLite file.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
@@ -187,6 +204,11 @@ impl Node {
     /// Where documents are read.
     pub fn address(&self) -> Address {
         Address::Tcp(self.http)
+    }
+
+    /// Where the node is administered.
+    pub fn admin_address(&self) -> Address {
+        Address::Tcp(self.admin)
     }
 
     /// A URL on the public listener.
@@ -287,9 +309,7 @@ impl Node {
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.admin("/metrics").expect(200).text();
-        text.lines()
-            .filter_map(|line| series(line, name, labels))
-            .sum()
+        sum(&text, name, labels)
     }
 
     /// Documents that were asked of the origin so far.
@@ -309,9 +329,7 @@ impl Node {
 
     /// Asks the node to stop (SIGTERM) and returns at once.
     pub fn terminate(&self) {
-        if let Some(child) = &*self.child.lock() {
-            kill_process(Pid::from_child(child), Signal::TERM).ok();
-        }
+        self.signal(Signal::TERM);
     }
 
     /// Asks the node to stop (SIGTERM) and waits for its end.
@@ -413,17 +431,24 @@ impl Drop for Node {
     }
 }
 
-/// The built program. Test programs lie in `deps` beside it.
+/// The sum of all series of a metric in the text of `/metrics` that have these labels; 0 when there is none.
+pub fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let lines = metrics.lines();
+    lines.filter_map(|line| series(line, name, labels)).sum()
+}
+
+/// The built program. Programs of tests lie beside it or in `deps` there.
 ///
 /// # Panics
 /// When it was not built.
 pub fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let binary = own
-        .ancestors()
-        .nth(2)
-        .map(|profile| profile.join("hotshelf"))
-        .unwrap();
+    let folder = own.parent().unwrap();
+    let profile = match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().unwrap(),
+        _ => folder,
+    };
+    let binary = profile.join("hotshelf");
     assert!(
         binary.try_exists().unwrap(),
         "{} is missing: run cargo xtask test, or cargo build -p hotshelf-cli",

@@ -103,17 +103,7 @@ impl Shop {
     }
 
     fn origin(&self) -> SqlOrigin {
-        let url = self.url();
-        let products = NamespaceName::new("products").unwrap();
-        let dialect = Dialect::of(&url).unwrap();
-        let query = NamespaceQuery::products(products, dialect, VariantSchema::default());
-        let settings = SqlSettings {
-            url,
-            connections_max: 2,
-            ..SqlSettings::default()
-        };
-        // Connections live on the runtime on which they are used.
-        block_on(async { SqlOrigin::connect_lazy(&settings, vec![query]) }).unwrap()
+        origin(self.url())
     }
 
     /// Writes products; those that are there already are brought to this form.
@@ -240,6 +230,27 @@ impl Shop {
             "UPDATE {table} SET title = '{title}' WHERE id = '{id}'"
         ));
     }
+}
+
+fn origin(url: String) -> SqlOrigin {
+    let products = NamespaceName::new("products").unwrap();
+    let dialect = Dialect::of(&url).unwrap();
+    let query = NamespaceQuery::products(products, dialect, VariantSchema::default());
+    let settings = SqlSettings {
+        url,
+        connections_max: 2,
+        ..SqlSettings::default()
+    };
+    // Connections live on the runtime on which they are used.
+    block_on(async { SqlOrigin::connect_lazy(&settings, vec![query]) }).unwrap()
+}
+
+/// Makes hotshelf's own schema in a database.
+///
+/// # Panics
+/// When the database refuses it.
+pub fn migrate(url: &str) {
+    block_on(origin(url.to_owned()).migrate()).unwrap();
 }
 
 fn toml(url: &str) -> String {

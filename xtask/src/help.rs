@@ -14,6 +14,7 @@ Usage: cargo xtask <command> [arguments]
   tidy      the rules of this repository that no compiler checks
   codegen   write the generated files, or check that they are up to date
   bench     run benches and keep their output under benches/results/
+  chaos     break everything around a few nodes, and check what readers were shown
   install   install what building and testing need, and nothing else
   env       print the environment that lets plain cargo share xtask's C++ cache
 
@@ -91,6 +92,24 @@ Usage: cargo xtask bench [name] [-- arguments for the bench]
 
 Runs one bench, or all, in release; keeps the output with command, machine, commit and date
 in benches/results/<name>.txt. A bench that fails leaves the old file as it was.",
+    ),
+    (
+        "chaos",
+        "\
+Usage: cargo xtask chaos [--release] [--seconds N] [--seed S] [--nodes N] [--no-failover]
+                         [--report FILE] [--logs FOLDER]
+
+Runs nodes on a real database with a standby, Redis and NATS; writes and reads through all of
+them while nodes, disks, servers and lines fail by a plan that the seed decides; then checks
+every answer against the promises. Prints the seed, and fails when a promise was not kept.
+
+  --release       nodes as they are shipped; must come first
+  --seconds N     how long everything fails (60)
+  --seed S        the plan; without it, another one each time
+  --nodes N       how many nodes there are (3)
+  --no-failover   leave out the standby that takes over without the last commits
+  --report FILE   write what is printed to a file as well
+  --logs FOLDER   keep the nodes' logs",
     ),
     (
         "install",

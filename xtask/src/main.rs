@@ -6,6 +6,7 @@
 
 mod args;
 mod bench;
+mod chaos;
 mod ci;
 mod codegen;
 mod help;
@@ -54,6 +55,7 @@ fn dispatch(args: &[OsString]) -> anyhow::Result<()> {
         "tidy" => args::none("tidy", rest).and_then(|()| tidy::run()),
         "codegen" => codegen::run(rest),
         "bench" => bench::run(rest),
+        "chaos" => chaos::run(rest),
         "install" => install::run(rest),
         "env" => args::none("env", rest).map(|()| process::print_env()),
         _ => Err(help::unknown(&command)),

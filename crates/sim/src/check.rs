@@ -135,10 +135,11 @@ struct Commit {
 }
 
 impl Commit {
-    /// Whether an answer that begins then must not be older than this commit.
-    fn binds(&self, begun: Moment) -> bool {
-        let committed = self.write.acknowledged.is_some_and(|at| at <= begun);
-        committed && self.lost.is_none_or(|lost| lost > begun)
+    /// Whether an answer may not be older than this commit, if it has to know all that was committed by `known` and was there at `ended`: by
+    /// then the database may have lost the commit.
+    fn binds(&self, known: Moment, ended: Moment) -> bool {
+        let committed = self.write.acknowledged.is_some_and(|at| at <= known);
+        committed && self.lost.is_none_or(|lost| lost > ended)
     }
 }
 
@@ -188,9 +189,16 @@ impl Commits {
         self.of.get(&product)?.get(at)
     }
 
-    /// The greatest version that an answer has to have, if nothing committed before `begun` may be missing from it.
-    fn due(&self, product: Product, begun: Moment) -> Option<&Commit> {
-        let bound = |commit: &&Commit| commit.version.is_some() && commit.binds(begun);
+    /// Whether the database had lost the commit of this version by then.
+    fn lost_by(&self, product: Product, version: Version, by: Moment) -> bool {
+        let mut commits = self.of_product(product).iter();
+        let commit = commits.find(|commit| commit.version == Some(version));
+        commit.is_some_and(|commit| commit.lost.is_some_and(|lost| lost <= by))
+    }
+
+    /// The greatest version that an answer has to have that was there at `ended`, if nothing committed by `known` may be missing from it.
+    fn due(&self, product: Product, known: Moment, ended: Moment) -> Option<&Commit> {
+        let bound = |commit: &&Commit| commit.version.is_some() && commit.binds(known, ended);
         self.of_product(product).iter().rev().find(bound)
     }
 }

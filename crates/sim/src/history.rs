@@ -88,6 +88,8 @@ pub struct Failure {
     pub node: Node,
     /// When it was sent.
     pub begun: Moment,
+    /// When the reader knew.
+    pub ended: Moment,
 }
 
 /// A document read from the database.

@@ -30,6 +30,7 @@ enum State {
 struct Mode {
     state: State,
     delay: Duration,
+    target: u16,
 }
 
 /// A TCP proxy on a port of its own, on threads of its own: it also works from blocking tests and under a paused clock.
@@ -56,6 +57,7 @@ impl TcpProxy {
         let open = Mode {
             state: State::Open,
             delay: Duration::ZERO,
+            target: port,
         };
         let (mode, modes) = watch::channel(open);
         let (listens, listening) = watch::channel(false);
@@ -66,7 +68,7 @@ impl TcpProxy {
             runtime: Some(runtime),
         };
         if let Some(runtime) = &proxy.runtime {
-            runtime.spawn(serve(proxy.port, port, modes, listens));
+            runtime.spawn(serve(proxy.port, modes, listens));
         }
         proxy.wait_listening(true);
         Ok(proxy)
@@ -94,6 +96,11 @@ impl TcpProxy {
         self.mode.send_modify(|mode| mode.delay = delay);
     }
 
+    /// Leads new connections to another port; those that are open stay where they are.
+    pub fn retarget(&self, port: u16) {
+        self.mode.send_modify(|mode| mode.target = port);
+    }
+
     /// Ends a cut, a stall and a delay; bytes held by a stall go on.
     pub fn heal(&self) {
         self.mode.send_modify(|mode| {
@@ -119,12 +126,7 @@ impl Drop for TcpProxy {
     }
 }
 
-async fn serve(
-    port: u16,
-    target: u16,
-    mut modes: watch::Receiver<Mode>,
-    listens: watch::Sender<bool>,
-) {
+async fn serve(port: u16, mut modes: watch::Receiver<Mode>, listens: watch::Sender<bool>) {
     while modes
         .wait_for(|mode| mode.state != State::Cut)
         .await
@@ -136,7 +138,7 @@ async fn serve(
         };
         listens.send_replace(true);
         tokio::select! {
-            () = accept(&listener, target, &modes) => {}
+            () = accept(&listener, &modes) => {}
             _ = was_cut(modes.clone()) => {}
         }
         drop(listener);
@@ -148,15 +150,15 @@ async fn was_cut(mut modes: watch::Receiver<Mode>) {
     modes.wait_for(|mode| mode.state == State::Cut).await.ok();
 }
 
-async fn accept(listener: &TcpListener, target: u16, modes: &watch::Receiver<Mode>) {
+async fn accept(listener: &TcpListener, modes: &watch::Receiver<Mode>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(connect(client, target, modes.clone()));
+        tokio::spawn(connect(client, modes.clone()));
     }
 }
 
 /// One connection. Its ends are closed when both directions have ended, or at a cut.
-async fn connect(client: TcpStream, target: u16, modes: watch::Receiver<Mode>) {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, target));
+async fn connect(client: TcpStream, modes: watch::Receiver<Mode>) {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, modes.borrow().target));
     let forward = async {
         let server = TcpStream::connect(address).await?;
         server.set_nodelay(true)?;

@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 17] = {
+const TABLE: [(&str, Allowed); 18] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -20,6 +20,7 @@ const TABLE: [(&str, Allowed); 17] = {
         ("catalogue", These(&["model"])),
         ("telemetry", These(&["model"])),
         ("testkit", These(&["model"])),
+        ("sim", These(&["model"])),
         ("engine", These(&["model", "coherence", "telemetry"])),
         ("tier-", These(&["model", "telemetry"])),
         ("origin-", These(&["model", "telemetry"])),

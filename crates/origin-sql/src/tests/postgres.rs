@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hotshelf_model::{ChangeLog, ErrorKind, Position, Timeline, Version};
+use hotshelf_model::{ChangeLog, ErrorKind, Origin, Position, Timeline, Version};
 use hotshelf_testkit::{PostgresServer, free_port, wait_until_async};
 
-use super::shop::{currencies, fetch_from, product, products, settle, shop};
+use super::shop::{currencies, fetch_from, id, product, products, settle, shop};
 use crate::{Database, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 
 #[tokio::test]
@@ -336,4 +336,45 @@ async fn a_role_that_only_writes_products_needs_no_right_on_the_change_log() {
         let code = outcome.unwrap_err().into_database_error().unwrap();
         assert_eq!(code.code().as_deref(), Some("42501"), "{sql}");
     }
+}
+
+/// Compiling costs a hundred times what running such a statement does, or a second on a busy machine, where polls are given that long.
+#[tokio::test]
+async fn no_statement_seems_so_dear_that_the_database_compiles_it() {
+    let watched = [
+        "shared_preload_libraries=pg_stat_statements",
+        "pg_stat_statements.track=all",
+        "jit=on",
+    ];
+    let server = PostgresServer::start_with(&watched).unwrap();
+    let settings = SqlSettings {
+        url: server.database("compiled").unwrap(),
+        ..SqlSettings::default()
+    };
+    let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
+    let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
+    origin.migrate().await.unwrap();
+    let sql = |sql: &str| server.sql("compiled", sql).unwrap();
+    sql("CREATE EXTENSION pg_stat_statements");
+    sql("SELECT pg_stat_statements_reset()");
+    // More often than a statement is planned anew, so that its general plan is met as well.
+    for round in 0..8 {
+        let title = round.to_string();
+        let written = [product("a", &title), product("b", &title)];
+        origin.upsert_products(&written).await.unwrap();
+        origin.sequence().await.unwrap();
+        let poll = origin.poll(Position(round)).await.unwrap();
+        origin.read(Position(0), 100).await.unwrap();
+        let (namespace, variant) = (products(), "currency=EUR");
+        fetch_from(&origin, &namespace, variant, &["a", "b", "c"])
+            .await
+            .unwrap();
+        let ids = [id("a"), id("c")];
+        origin.versions(&namespace, &ids).await.unwrap();
+        assert!(poll.settled, "round {round}");
+    }
+    let ran = sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%cache_log_oldest%'");
+    assert_ne!(ran, "0", "the statements are watched");
+    let compiled = sql("SELECT query FROM pg_stat_statements WHERE jit_functions > 0");
+    assert_eq!(compiled, "");
 }

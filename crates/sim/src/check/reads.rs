@@ -18,12 +18,12 @@ pub(super) fn check(
         let found = [
             provenance(read, bounds, commits),
             bounded(read, bounds, commits),
-            demanded(read),
+            demanded(read, commits),
         ];
         violations.extend(found.into_iter().flatten());
     }
     own_writes(history, violations);
-    sessions(history, violations);
+    sessions(history, commits, violations);
 }
 
 fn violation(rule: Rule, read: &Read, what: &str) -> Violation {
@@ -93,7 +93,7 @@ fn bounded(read: &Read, bounds: &Bounds, commits: &Commits) -> Option<Violation>
     if let Some(violation) = lost_long_ago(read, since, commits) {
         return Some(violation);
     }
-    let due = commits.due(read.product, since)?;
+    let due = commits.due(read.product, since, read.ended)?;
     if due.version <= Some(read.version) {
         return None;
     }
@@ -120,11 +120,12 @@ fn lost_long_ago(read: &Read, since: Duration, commits: &Commits) -> Option<Viol
 }
 
 /// C3, for readers with a token.
-fn demanded(read: &Read) -> Option<Violation> {
+fn demanded(read: &Read, commits: &Commits) -> Option<Violation> {
     let demanded = read.min_version?;
     // A token of an older timeline is satisfied by any proven answer of a newer one.
     let newer_timeline = read.version.timeline() > demanded.timeline() && read.flag == Flag::Fresh;
-    (read.version < demanded && !newer_timeline).then(|| {
+    let lost = commits.lost_by(read.product, demanded, read.ended) && read.flag == Flag::Fresh;
+    (read.version < demanded && !newer_timeline && !lost).then(|| {
         let what = format!("the reader demanded {}", demanded.token());
         violation(Rule::ReadYourWrites, read, &what)
     })
@@ -152,7 +153,7 @@ fn own_writes(history: &History, violations: &mut Vec<Violation>) {
         };
         let missing = written
             .iter()
-            .filter(|commit| commit.binds(read.begun))
+            .filter(|commit| commit.binds(read.begun, read.ended))
             .find(|commit| commit.version > Some(read.version));
         if missing.is_some() && read.flag == Flag::Fresh {
             let what = "this node had acknowledged a newer write";
@@ -162,7 +163,7 @@ fn own_writes(history: &History, violations: &mut Vec<Violation>) {
 }
 
 /// C4: reads of one session follow one another, each demanding what the one before showed.
-fn sessions(history: &History, violations: &mut Vec<Violation>) {
+fn sessions(history: &History, commits: &Commits, violations: &mut Vec<Violation>) {
     let mut reads: Vec<&Read> = history.reads.iter().collect();
     reads.sort_by_key(|read| (read.session, read.product, read.begun));
     for pair in reads.windows(2) {
@@ -172,7 +173,8 @@ fn sessions(history: &History, violations: &mut Vec<Violation>) {
             && before.ended <= after.begun
             && after.min_version.is_some();
         let newer_timeline = after.version.timeline() > before.version.timeline();
-        if follows && after.version < before.version && !newer_timeline {
+        let lost = commits.lost_by(before.product, before.version, after.ended);
+        if follows && after.version < before.version && !newer_timeline && !lost {
             let what = format!("the session had seen {}", before.version.token());
             violations.push(violation(Rule::Monotonic, after, &what));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Bounds, Rule, Violation};
-use crate::history::{History, Moment};
+use crate::history::{FaultKind, History, Moment};
 
 pub(super) fn check(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) {
     fetches(history, bounds, violations);
@@ -31,64 +31,61 @@ fn fetches(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) 
     }
 }
 
-/// Each kind of fault by itself: reads that began while one of the kind was under way, and those outside all faults.
+/// A read counts for that one of the faults under way that allows the most failures, because it may be what the read failed of.
 fn availability(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) {
-    let during = |at: Moment, kind: &str| {
-        let mut faults = history.faults.iter();
-        faults.any(|fault| fault.kind.0 == kind && fault.from <= at && at <= fault.to)
+    let blamed = |begun: Moment, ended: Moment| {
+        let faults = history.faults.iter();
+        let under_way = faults.filter(|fault| fault.from <= ended && begun <= fault.to);
+        let kinds = under_way.map(|fault| fault.kind);
+        kinds.max_by(|one, other| allowed(bounds, *one).total_cmp(&allowed(bounds, *other)))
     };
-    let calm = |at: Moment| {
-        let mut faults = history.faults.iter();
-        !faults.any(|fault| fault.from <= at && at <= fault.to)
+    let mut counts: HashMap<Option<FaultKind>, Counts> = HashMap::new();
+    for read in &history.reads {
+        let kind = blamed(read.begun, read.ended);
+        counts.entry(kind).or_default().answers += 1;
+    }
+    for failure in &history.failures {
+        let counts = counts
+            .entry(blamed(failure.begun, failure.ended))
+            .or_default();
+        counts.failures += 1;
+        counts.first.get_or_insert(failure.begun);
+    }
+    for (kind, counts) in counts {
+        violations.extend(too_many(kind, &counts, bounds));
+    }
+}
+
+fn allowed(bounds: &Bounds, kind: FaultKind) -> f64 {
+    let mut listed = bounds.failures_max.iter();
+    let found = listed.find(|(allowed, _)| *allowed == kind);
+    found.map_or(0.0, |&(_, share)| share)
+}
+
+#[derive(Default)]
+struct Counts {
+    answers: usize,
+    failures: usize,
+    /// When the first failure began.
+    first: Option<Moment>,
+}
+
+fn too_many(kind: Option<FaultKind>, counts: &Counts, bounds: &Bounds) -> Option<Violation> {
+    let share = ratio(counts.failures, counts.failures + counts.answers);
+    let most = kind.map_or(0.0, |kind| allowed(bounds, kind));
+    let what = match kind {
+        None => format!("{} reads failed while nothing was broken", counts.failures),
+        Some(kind) => format!(
+            "{:.2} % of reads failed during `{kind}`, more than {:.2} %",
+            share * 100.0,
+            most * 100.0
+        ),
     };
-    let failed = history
-        .failures
-        .iter()
-        .filter(|failure| calm(failure.begun))
-        .count();
-    if failed > 0 {
-        violations.push(Violation {
-            rule: Rule::Availability,
-            at: history
-                .failures
-                .iter()
-                .map(|failure| failure.begun)
-                .find(|&at| calm(at)),
-            what: format!("{failed} reads failed while nothing was broken"),
-        });
-    }
-    let mut kinds: Vec<_> = history.faults.iter().map(|fault| fault.kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    for kind in kinds {
-        let failures = history
-            .failures
-            .iter()
-            .filter(|read| during(read.begun, kind.0))
-            .count();
-        let answers = history
-            .reads
-            .iter()
-            .filter(|read| during(read.begun, kind.0))
-            .count();
-        let allowed = bounds
-            .failures_max
-            .iter()
-            .find(|(allowed, _)| *allowed == kind);
-        let allowed = allowed.map_or(0.0, |&(_, share)| share);
-        let share = ratio(failures, failures + answers);
-        if share > allowed {
-            violations.push(Violation {
-                rule: Rule::Availability,
-                at: None,
-                what: format!(
-                    "{:.2} % of reads failed during `{kind}`, more than {:.2} %",
-                    share * 100.0,
-                    allowed * 100.0
-                ),
-            });
-        }
-    }
+    (share > most).then_some(Violation {
+        rule: Rule::Availability,
+        at: counts.first,
+        what,
+    })
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {

@@ -73,6 +73,7 @@ fn good() -> History {
         failures: vec![Failure {
             node: 0,
             begun: at(20_500),
+            ended: at(20_600),
         }],
         fetches: vec![Fetch {
             product: 1,
@@ -256,6 +257,17 @@ fn a_commit_that_a_failover_lost_may_be_shown_for_the_bound_and_no_longer() {
     };
     assert_eq!(broken(|history| lose(history, read(2, 11_000))), []);
     assert_eq!(broken(|history| lose(history, read(1, 13_000))), []);
+    assert_eq!(broken(|history| lose(history, read(1, 9600))), []);
+    let waited = Read {
+        ended: at(9800),
+        ..read(1, 9400)
+    };
+    assert_eq!(broken(|history| lose(history, waited)), []);
+    let demanded = Read {
+        min_version: Some(version(2)),
+        ..read(1, 9600)
+    };
+    assert_eq!(broken(|history| lose(history, demanded)), []);
     assert_eq!(
         broken(|history| lose(history, read(2, 13_000))),
         [Rule::Bounded]
@@ -355,6 +367,7 @@ fn readers_that_get_nothing_are_found() {
     let failure = |begun| Failure {
         node: 0,
         begun: at(begun),
+        ended: at(begun + 1),
     };
     assert_eq!(
         broken(|history| history.failures.push(failure(3000))),
@@ -364,6 +377,31 @@ fn readers_that_get_nothing_are_found() {
         broken(|history| history.failures.push(failure(20_700))),
         [Rule::Availability]
     );
+}
+
+#[test]
+fn a_failure_during_two_faults_is_put_to_the_worse_one() {
+    let harmless = |history: &mut History| {
+        let fault = history.faults[0];
+        history.faults.push(Fault {
+            kind: FaultKind("harmless"),
+            ..fault
+        });
+    };
+    assert_eq!(broken(harmless), []);
+    let alone = |history: &mut History| {
+        history.faults.push(Fault {
+            kind: FaultKind("harmless"),
+            from: at(2900),
+            to: at(3100),
+        });
+        history.failures.push(Failure {
+            node: 0,
+            begun: at(3000),
+            ended: at(3001),
+        });
+    };
+    assert_eq!(broken(alone), [Rule::Availability]);
 }
 
 #[test]

@@ -1,0 +1,232 @@
+//! Chaos: real nodes under load while everything around them fails by a seeded plan; a checker judges what readers were shown.
+//!
+//! Writers write through every node and by SQL; each document tells which write it is. Readers record what they were shown, on one
+//! clock. Two lanes of [`faults`] break nodes, disks, servers and lines, and mend each again. Then everything comes to rest, each tier of
+//! each node is compared with the database, and [`hotshelf_sim::check`] judges the whole history.
+
+mod caller;
+mod database;
+mod disk;
+mod document;
+mod faults;
+mod random;
+mod readers;
+mod record;
+mod report;
+mod rest;
+mod sampler;
+mod world;
+mod writers;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::node::Node;
+use hotshelf_sim::{Bounds, FaultKind, History, Moment, Write, check};
+
+use database::{Committed, Database};
+use random::Random;
+use readers::MEASURED;
+use record::Record;
+pub use report::Report;
+use report::Run;
+use world::World;
+
+use writers::Scene;
+
+/// Products that are written and read at random; together larger than L1.
+const PRODUCTS: u32 = 300;
+/// Faults of both lanes need about so much time to have met each kind once.
+const COVERED_AFTER: Duration = Duration::from_secs(240);
+/// The defaults of a node.
+const STALENESS: Duration = Duration::from_secs(2);
+const STALE_CAP: Duration = Duration::from_secs(3600);
+/// Between the moment at which a node judges a copy and the one at which the reader's clock is read, on a machine that is busy.
+const TOLERANCE: Duration = Duration::from_millis(20);
+
+/// What to do to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How long writers write and faults happen.
+    pub time: Duration,
+    /// Decides the order and the length of the faults, and what each reader and writer does.
+    pub seed: u64,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// Whether a standby that lags takes over from the database.
+    pub failover: bool,
+}
+
+/// Runs a plan.
+///
+/// # Errors
+/// When servers cannot be started.
+///
+/// # Panics
+/// When a node cannot be started, or logs an error.
+pub fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let record = Arc::new(Record::new(plan.nodes));
+    let world = World::start(plan.nodes, plan.failover, |server| fill(&record, server))?;
+    let scene = Scene {
+        world: Arc::new(world),
+        record,
+        products: PRODUCTS,
+    };
+    let readers = start_readers(&scene, plan);
+    let writers = start_writers(&scene, plan);
+    let until = scene.record.now() + plan.time;
+    let lanes = start_faults(&scene, plan, until);
+    while scene.record.now() < until {
+        scene.record.pass(until.saturating_sub(scene.record.now()));
+    }
+    join(&scene, lanes);
+    scene.record.end_writing();
+    join(&scene, writers);
+    rest::wait(&scene);
+    scene.record.end();
+    join(&scene, readers);
+    let found = rest::probe(&scene);
+    Ok(judge(&scene, plan, &found))
+}
+
+/// The first write of every product, before there is a node.
+fn fill(record: &Record, server: &Arc<hotshelf_testkit::PostgresServer>) {
+    let mut database = Database::of(server);
+    let products: Vec<u32> = (0..PRODUCTS + MEASURED).collect();
+    for some in products.chunks(100) {
+        let writes: Vec<(u32, u64)> = some
+            .iter()
+            .map(|&product| (product, record.number()))
+            .collect();
+        let begun = record.now();
+        let Committed::Yes(versions) = database.put(&writes) else {
+            panic!("the database takes no products");
+        };
+        for &(product, number) in &writes {
+            let version = versions.iter().find(|(of, _)| *of == product);
+            record.write(Write {
+                product,
+                number,
+                version: version.map(|&(_, version)| version),
+                deleted: false,
+                begun,
+                acknowledged: Some(record.now()),
+                node: None,
+            });
+        }
+    }
+}
+
+type Actor = (&'static str, JoinHandle<()>);
+
+fn start(scene: &Scene, name: &'static str, actor: impl FnOnce(&Scene) + Send + 'static) -> Actor {
+    let scene = scene.clone();
+    (name, std::thread::spawn(move || actor(&scene)))
+}
+
+fn start_readers(scene: &Scene, plan: &Plan) -> Vec<Actor> {
+    let random = |stream| Random::new(plan.seed, stream);
+    let (single, batches) = (random(1), random(2));
+    let mut actors = vec![
+        start(scene, "reader", |scene| readers::run_single(scene, single)),
+        start(scene, "batch reader", |scene| {
+            readers::run_batches(scene, batches)
+        }),
+        start(scene, "sampler", sampler::run),
+    ];
+    for session in 0..2 {
+        let random = random(10 + u64::from(session));
+        actors.push(start(scene, "session", move |scene| {
+            readers::run_session(scene, random, session);
+        }));
+    }
+    actors
+}
+
+fn start_writers(scene: &Scene, plan: &Plan) -> Vec<Actor> {
+    let random = |stream| Random::new(plan.seed, stream);
+    let (api, other_api, sql, measured) = (random(20), random(21), random(22), random(23));
+    vec![
+        start(scene, "writer", |scene| writers::run_api(scene, api)),
+        start(scene, "writer", |scene| writers::run_api(scene, other_api)),
+        start(scene, "SQL writer", |scene| writers::run_sql(scene, sql)),
+        start(scene, "measuring reader", |scene| {
+            readers::run_measured(scene, measured)
+        }),
+    ]
+}
+
+fn start_faults(scene: &Scene, plan: &Plan, until: Moment) -> Vec<Actor> {
+    let (main, side) = (Random::new(plan.seed, 30), Random::new(plan.seed, 31));
+    let begun = scene.record.now();
+    let failover_at = begun + (until - begun) * 2 / 3;
+    vec![
+        start(scene, "lane of nodes and database", move |scene| {
+            let kinds = [faults::NODES, faults::DATABASE].concat();
+            let mut random = main;
+            if scene.world.has_standby() {
+                faults::run_lane(scene, random.clone(), &kinds, failover_at);
+                faults::run_one(scene, &mut random, &faults::TAKEOVER);
+            }
+            faults::run_lane(scene, random, &kinds, until);
+        }),
+        start(scene, "lane of Redis and NATS", move |scene| {
+            faults::run_lane(scene, side, faults::BUS_AND_L2, until);
+        }),
+    ]
+}
+
+fn join(scene: &Scene, actors: Vec<Actor>) {
+    for (name, actor) in actors {
+        if actor.join().is_err() {
+            let trouble = format!("the {name} ended with a panic, which is printed above");
+            scene.record.troubles.lock().push(trouble);
+        }
+    }
+}
+
+fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
+    let mut history: History = std::mem::take(&mut *scene.record.history.lock());
+    history.losses = rest::losses(scene, &history);
+    let branches = scene.record.branches.lock();
+    history.branches = branches
+        .iter()
+        .map(|(&(_, _, branch), &times)| (branch, times))
+        .collect();
+    drop(branches);
+    let bounds = bounds(plan);
+    let violations = check(&history, &bounds);
+    let run = Run {
+        title: format!(
+            "Chaos: {} nodes, {} s, seed {}",
+            plan.nodes,
+            plan.time.as_secs(),
+            plan.seed
+        ),
+        history: &history,
+        record: &scene.record,
+        found,
+        violations: &violations,
+        logs: scene.world.nodes.iter().map(Node::log).collect(),
+    };
+    run.report()
+}
+
+fn bounds(plan: &Plan) -> Bounds {
+    let kinds = || faults::all().filter(|kind| plan.failover || kind.name != faults::TAKEOVER.name);
+    let covered = plan.time >= COVERED_AFTER;
+    Bounds {
+        staleness: STALENESS,
+        stale_cap: STALE_CAP,
+        tolerance: TOLERANCE,
+        fetches_per_node: 1,
+        failures_max: kinds()
+            .map(|kind| (FaultKind(kind.name), kind.failures_max))
+            .collect(),
+        coverage_min: kinds()
+            .filter(|_| covered)
+            .map(|kind| (kind.name, 1))
+            .collect(),
+    }
+}

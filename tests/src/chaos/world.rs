@@ -1,0 +1,189 @@
+//! What a run breaks: nodes, a database with a standby, Redis and NATS, with a line between each node and each server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hotshelf_testkit::{NatsServer, PostgresServer, RedisServer, TcpProxy};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+use super::disk::SmallDisk;
+use crate::client::{self, Connection};
+use crate::node::{self, Node};
+use crate::shop;
+
+/// The writer's token, which is also good for the admin listener.
+pub(super) const TOKEN: &str = "the chaos of many servers";
+/// The database.
+pub(super) const DATABASE: &str = "chaos";
+/// The bus's stream.
+pub(super) const STREAM: &str = "hotshelf";
+const METRICS_LIMIT: Duration = Duration::from_secs(2);
+
+/// The lines of one node, each of which can be slowed, stalled and cut.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) database: TcpProxy,
+    pub(super) redis: TcpProxy,
+    pub(super) nats: TcpProxy,
+}
+
+/// Everything that runs. The nodes come first, so that they end first.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) nodes: Vec<Node>,
+    /// How often each node was started.
+    pub(super) lives: Vec<AtomicU32>,
+    pub(super) lines: Vec<Lines>,
+    pub(super) redis: RedisServer,
+    pub(super) nats: NatsServer,
+    database: Mutex<Arc<PostgresServer>>,
+    standby: Mutex<Option<PostgresServer>>,
+    /// The last node's L3 lies on it, if it could be made.
+    pub(super) disk: Option<SmallDisk>,
+}
+
+impl World {
+    /// Starts servers, fills the database with `fill`, and starts the nodes.
+    pub(super) fn start(
+        nodes: usize,
+        with_standby: bool,
+        fill: impl FnOnce(&Arc<PostgresServer>),
+    ) -> anyhow::Result<Self> {
+        let database = Arc::new(PostgresServer::start()?);
+        let url = database.database(DATABASE)?;
+        shop::migrate(&url);
+        fill(&database);
+        let standby = with_standby.then(|| database.standby()).transpose()?;
+        let redis = RedisServer::start()?;
+        let nats = NatsServer::start()?;
+        let lines: anyhow::Result<Vec<Lines>> = (0..nodes)
+            .map(|_| {
+                Ok(Lines {
+                    database: TcpProxy::start(database.port())?,
+                    redis: TcpProxy::start(redis.port())?,
+                    nats: TcpProxy::start(nats.port())?,
+                })
+            })
+            .collect();
+        let lines = lines?;
+        let disk = SmallDisk::mount();
+        let start = |(index, lines): (usize, &Lines)| {
+            let own_disk = disk.as_ref().filter(|_| index + 1 == nodes);
+            Node::start(&toml(lines, own_disk))
+        };
+        Ok(World {
+            nodes: lines.iter().enumerate().map(start).collect(),
+            lives: (0..nodes).map(|_| AtomicU32::new(1)).collect(),
+            lines,
+            redis,
+            nats,
+            database: Mutex::new(database),
+            standby: Mutex::new(standby),
+            disk,
+        })
+    }
+
+    /// The primary.
+    pub(super) fn database(&self) -> Arc<PostgresServer> {
+        Arc::clone(&self.database.lock())
+    }
+
+    pub(super) fn take_standby(&self) -> Option<PostgresServer> {
+        self.standby.lock().take()
+    }
+
+    pub(super) fn has_standby(&self) -> bool {
+        self.standby.lock().is_some()
+    }
+
+    /// Makes another server the database, for everybody.
+    pub(super) fn use_database(&self, server: Arc<PostgresServer>) {
+        for lines in &self.lines {
+            lines.database.retarget(server.port());
+        }
+        *self.database.lock() = server;
+    }
+
+    pub(super) fn life(&self, node: usize) -> u32 {
+        self.lives[node].load(Ordering::Acquire)
+    }
+
+    /// Starts a node again that has ended.
+    pub(super) fn start_again(&self, node: usize) {
+        self.lives[node].fetch_add(1, Ordering::AcqRel);
+        self.nodes[node].restart();
+    }
+
+    /// The text of a node's `/metrics`; `None` when it does not answer.
+    pub(super) fn metrics(&self, node: usize) -> Option<String> {
+        let mut connection = Connection::open(&self.nodes[node].admin_address()).ok()?;
+        connection.wait_at_most(METRICS_LIMIT).ok()?;
+        let headers = [("connection", "close"), ("authorization", &bearer())];
+        connection.send("GET", "/metrics", &headers, b"").ok()?;
+        let reply = connection.read_reply("GET").ok()?;
+        (reply.status == 200).then(|| reply.text())
+    }
+
+    /// The number of polls of a node that proved something, and the age of its last proof in seconds.
+    pub(super) fn proofs(&self, node: usize) -> Option<(f64, f64)> {
+        let metrics = self.metrics(node)?;
+        let settled = [("outcome", "settled")];
+        let polls = node::sum(&metrics, "hotshelf_change_log_polls_total", &settled);
+        Some((
+            polls,
+            node::sum(&metrics, "hotshelf_proof_age_seconds", &[]),
+        ))
+    }
+
+    /// Makes all copies of all products dead, through a node.
+    pub(super) fn bump(&self, node: usize) -> bool {
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", &bearer()),
+        ];
+        let address = self.nodes[node].admin_address();
+        let body = br#"{"bumps":["products"]}"#;
+        let reply = client::request(&address, "POST", "/admin/v1/changes", &headers, body);
+        reply.is_ok_and(|reply| reply.status == 202)
+    }
+}
+
+/// The value of `Authorization` of the writer.
+pub(super) fn bearer() -> String {
+    format!("Bearer {TOKEN}")
+}
+
+/// Small tiers, so that documents move between them; the deadlines that nodes have by default.
+fn toml(lines: &Lines, disk: Option<&SmallDisk>) -> String {
+    let hash: String = Sha256::digest(TOKEN)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let path = disk.map_or_else(String::new, |disk| format!("path = \"{}\"", disk.folder()));
+    let (database, redis, nats) = (lines.database.port(), lines.redis.port(), lines.nats.port());
+    format!(
+        r#"
+[database]
+url = "postgres://postgres@127.0.0.1:{database}/{DATABASE}"
+[l1]
+bytes_max = 1048576
+[l2]
+urls = ["redis://127.0.0.1:{redis}/"]
+[l3]
+admission = "always"
+free_bytes_min = 0
+memtable_bytes = 1048576
+bytes_max = 67108864
+direct_io = false
+{path}
+[bus]
+kind = "nats"
+urls = ["nats://127.0.0.1:{nats}"]
+stream = "{STREAM}"
+[auth]
+tokens = [{{ name = "chaos", role = "operator", sha256 = "{hash}" }}]
+"#
+    )
+}
