@@ -242,8 +242,7 @@ fn undeclared_variants_routes_methods_and_namespaces_are_named() {
         assert_eq!(node.get(path).expect(404).code(), "unknown_route", "{path}");
     }
     for (method, path) in [
-        ("DELETE", "/v1/products/sku-0001"),
-        ("PUT", "/v1/products/sku-0001"),
+        ("POST", "/v1/products/sku-0001"),
         ("GET", "/v1/products:batchGet"),
         ("POST", "/readyz"),
         ("BREW", "/openapi.json"),

@@ -21,7 +21,7 @@ Usage: cargo xtask <command> [arguments]
 `cargo xtask <command> --help` says more.";
 
 /// One text per command, in the order of the overview.
-const TEXTS: [(&str, &str); 9] = [
+const TEXTS: [(&str, &str); 10] = [
     (
         "up",
         "\

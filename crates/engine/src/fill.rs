@@ -295,7 +295,7 @@ impl Fill {
         let as_of = if self.source.namespace.tracked {
             found.as_of.max(proof)
         } else {
-            found.as_of
+            self.untracked_as_of(&found)
         };
         let slot = self.slot(&pending, &found.entry, knowledge.generation, as_of);
         if found.tier != TierName::Origin && self.is_beyond_cap(&slot) {
@@ -366,6 +366,15 @@ impl Fill {
         let per_mille = random % (u64::from(jitter_percent) * 10 + 1);
         let keep = 1000 - u32::try_from(per_mille).unwrap_or_default();
         ttl.checked_mul(keep).unwrap_or(Duration::MAX) / 1000
+    }
+
+    /// When an untracked copy was current: when its bytes were made, as its TTL counts, unless a standby made them, which may lag.
+    fn untracked_as_of(&self, found: &Found) -> Boot {
+        let made_at = self.engine.follower.boot_of(found.entry.fetched_at);
+        match found.as_of {
+            Boot(0) => Boot(0),
+            asked => asked.max(made_at),
+        }
     }
 
     fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
