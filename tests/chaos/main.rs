@@ -1,4 +1,9 @@
-//! A minute of chaos: a plan that is always the same, so that a failure can be traced to a change.
+//! A minute of chaos: a plan that is always the same, so that a failure can be traced to a change, and one that never is.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on must fail, and the report of one that fails is shown"
+)]
 
 use std::time::Duration;
 

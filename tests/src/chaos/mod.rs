@@ -18,6 +18,7 @@ mod sampler;
 mod world;
 mod writers;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -64,7 +65,7 @@ pub struct Plan {
 /// When servers cannot be started.
 ///
 /// # Panics
-/// When a node cannot be started, or logs an error.
+/// When a node cannot be started.
 pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let record = Arc::new(Record::new(plan.nodes));
     let world = World::start(plan.nodes, plan.failover, |server| fill(&record, server))?;
@@ -87,7 +88,13 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     scene.record.end();
     join(&scene, readers);
     let found = rest::probe(&scene);
-    Ok(judge(&scene, plan, &found))
+    let mut report = judge(&scene, plan, &found);
+    // A node that is dropped looks into its log for errors; the report is to be read all the same.
+    if catch_unwind(AssertUnwindSafe(move || drop(scene))).is_err() {
+        let violation = "a node logged an error or did not come to rest, as is printed above";
+        report.violations.push(violation.to_owned());
+    }
+    Ok(report)
 }
 
 /// The first write of every product, before there is a node.
@@ -199,10 +206,15 @@ fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
     let violations = check(&history, &bounds);
     let run = Run {
         title: format!(
-            "Chaos: {} nodes, {} s, seed {}",
+            "Chaos: {} nodes, {} s, seed {}{}",
             plan.nodes,
             plan.time.as_secs(),
-            plan.seed
+            plan.seed,
+            if cfg!(debug_assertions) {
+                ", a build for tests"
+            } else {
+                ""
+            }
         ),
         history: &history,
         record: &scene.record,

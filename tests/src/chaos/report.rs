@@ -98,9 +98,8 @@ impl Run<'_> {
             let during = |from: Moment, to: Moment| {
                 of_kind().any(|fault| fault.from <= to && from <= fault.to)
             };
-            let seconds: f64 = of_kind()
-                .map(|fault| (fault.to - fault.from).as_secs_f64())
-                .sum();
+            let seconds: Duration = of_kind().map(|fault| fault.to - fault.from).sum();
+            let seconds = seconds.as_secs_f64();
             let answered = count(&self.history.reads, |read| during(read.begun, read.ended));
             let failed = count(&self.history.failures, |read| {
                 during(read.begun, read.ended)
