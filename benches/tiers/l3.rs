@@ -105,10 +105,11 @@ impl Bare {
 pub(crate) fn run(args: &Args, runtime: &Runtime) -> anyhow::Result<()> {
     let (count, reads) = args.size((200_000_u32, 20_000), (1000, 200));
     let folder = tempfile::tempdir().context("creating a folder for L3")?;
-    let keys = tier_keys(count as usize);
+    // The second half is not put: misses.
+    let keys = tier_keys(2 * count as usize);
     {
         let tier = open(folder.path())?;
-        runtime.block_on(put_all(&*tier, &keys, DOCUMENT_BYTES));
+        runtime.block_on(put_all(&*tier, &keys[..count as usize], DOCUMENT_BYTES));
         tier.close()?;
     }
     let tier = open(folder.path())?;
@@ -128,7 +129,9 @@ pub(crate) fn run(args: &Args, runtime: &Runtime) -> anyhow::Result<()> {
         ));
         compare_reads(args, runtime, depth, &reads, &tier, &bare)?;
     }
-    Ok(())
+    let misses = Arc::new(reads.iter().map(|number| number + count).collect());
+    table::heading("L3: keys that it does not hold, 1 at once");
+    compare_misses(args, runtime, &misses, &tier, &bare)
 }
 
 fn compare_reads(
@@ -180,5 +183,42 @@ fn compare_reads(
     ));
     let ratio = measured[2].ratio_to(&measured[0], |sample| sample.wall_ns);
     table::target("RocksTier / RocksDB get, time", ratio, TARGET);
+    Ok(())
+}
+
+fn compare_misses(
+    args: &Args,
+    runtime: &Runtime,
+    misses: &Arc<Vec<u32>>,
+    tier: &Arc<RocksTier>,
+    bare: &Arc<Bare>,
+) -> anyhow::Result<()> {
+    let rounds = args.size(9, 1);
+    let missed = std::cell::Cell::new(0);
+    let counted = |found: usize| {
+        missed.set(missed.get() + found as u64);
+        misses.len()
+    };
+    let measured = {
+        let mut contenders = [
+            Contender::new("RocksDB get", || {
+                Sample::of(|| {
+                    counted(bare.read_all(1, misses, |number| bare.get(number).is_none()))
+                })
+            }),
+            Contender::new("RocksTier::get_many of 1", || {
+                let (tier, bare) = (Arc::clone(tier), Arc::clone(bare));
+                Sample::of(|| {
+                    counted(read_all(runtime, 1, misses, move |number| {
+                        let (tier, bare) = (Arc::clone(&tier), Arc::clone(&bare));
+                        async move { !is_hit(&*tier, &bare.keys[number as usize]).await }
+                    }))
+                })
+            }),
+        ];
+        compare(rounds, &mut contenders)
+    };
+    shelf::check_hits(missed.get(), (misses.len() * 2 * (rounds + 1)) as u64)?;
+    table::comparison("read", &measured, 0);
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! What the tier does with RocksDB, blocking: to be called on the tier's own threads only.
+//! What the tier does with RocksDB. All of it may block and belongs on the tier's own threads, but for what says that it reads
+//! memory alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ use rocksdb::properties::{
     BACKGROUND_ERRORS, CUR_SIZE_ALL_MEM_TABLES, ESTIMATE_NUM_KEYS, LIVE_SST_FILES_SIZE,
     NUM_ENTRIES_ACTIVE_MEM_TABLE, PropName,
 };
-use rocksdb::{DB, DBPinnableSlice, FlushOptions, ReadOptions, WriteOptions};
+use rocksdb::{DB, DBPinnableSlice, FlushOptions, ReadOptions, ReadTier, WriteOptions};
 
 use crate::settings::RocksSettings;
 
@@ -22,12 +23,15 @@ use crate::settings::RocksSettings;
 const STRIPES: usize = 256;
 /// A damaged block can be asked for many times a second; the log needs to hear of it now and then.
 const WARNING_EVERY: Duration = Duration::from_secs(10);
+/// Larger documents are decoded on a thread of the tier, because decompressing one takes as long as several reads.
+const DECODED_AT_ONCE_BYTES_MAX: usize = 32 << 10;
 
 type Found<'a> = Result<Option<DBPinnableSlice<'a>>, rocksdb::Error>;
 
 pub(crate) struct Disk {
     db: DB,
     read: ReadOptions,
+    read_memory: ReadOptions,
     write: WriteOptions,
     /// A put reads what is there and then writes; both under the key's stripe.
     stripes: Box<[Mutex<()>]>,
@@ -60,9 +64,12 @@ impl Disk {
         write.disable_wal(true);
         // A put that would have to wait for a flush is given up instead; it is only hit rate.
         write.set_no_slowdown(true);
+        let mut read_memory = ReadOptions::default();
+        read_memory.set_read_tier(ReadTier::BlockCache);
         Disk {
             db,
             read: ReadOptions::default(),
+            read_memory,
             write,
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             encode: EncodeOptions {
@@ -72,6 +79,21 @@ impl Disk {
             document_bytes_max: settings.document_bytes_max,
             clock,
             warned_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The answer, if memtables, filters and cached blocks have it: memory alone. Damage is left to be found by a proper read.
+    pub(crate) fn get_from_memory(&self, key: &TierKey) -> Option<Lookup> {
+        match self.db.get_pinned_opt(key.to_string(), &self.read_memory) {
+            Ok(Some(pinned)) if pinned.len() <= DECODED_AT_ONCE_BYTES_MAX => {
+                let document_bytes_max = self.document_bytes_max.min(DECODED_AT_ONCE_BYTES_MAX);
+                let bytes = Bytes::copy_from_slice(&pinned);
+                let entry = envelope::decode(&bytes, &key.key, document_bytes_max);
+                entry.ok().map(Lookup::found)
+            }
+            Ok(None) => Some(Lookup::Miss(MissReason::NotFound)),
+            // `Incomplete`, as a rule: the block has to be read.
+            Ok(Some(_)) | Err(_) => None,
         }
     }
 

@@ -7,6 +7,7 @@
 //! RocksDB is used as one ring of files (FIFO compaction): the oldest file goes when the files outgrow their limit or their age.
 
 mod admission;
+mod deadline;
 mod disk;
 mod folder;
 mod options;

@@ -19,7 +19,7 @@ pub(crate) enum Refused {
     Stopped,
 }
 
-/// Only its threads own what the jobs work on, so that it is closed once they have ended.
+/// Its threads own what the jobs work on, and let it go as they end.
 pub(crate) struct Pool<C> {
     queue: Arc<Queue<C>>,
 }

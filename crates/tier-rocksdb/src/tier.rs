@@ -1,18 +1,19 @@
 //! The tier: breakers, queues and deadlines around the disk.
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_model::{
-    BoxFuture, Breaker, Clock, Entry, Error, ErrorKind, Lookup, Pass, PutOutcome, Tier, TierKey,
-    TierName, TierStatus, UnavailableReason,
+    Boot, BoxFuture, Breaker, Clock, Entry, Error, ErrorKind, Lookup, Pass, PutOutcome, Tier,
+    TierKey, TierName, TierStatus, UnavailableReason,
 };
 use hotshelf_telemetry::metric::L3_RECREATED;
+use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::admission::SeenKeys;
+use crate::deadline::{Answer, Deadlines, Reply};
 use crate::disk::Disk;
 use crate::folder;
 use crate::pool::{Pool, Refused};
@@ -21,21 +22,29 @@ use crate::upkeep::{Health, Upkeep, Work};
 
 /// RocksDB reads a batch in groups of this size; larger batches are shared between threads.
 const JOB_KEYS_MAX: usize = 32;
+/// Memory is asked on the caller's thread for no more keys than this, so that others wait for microseconds at most.
+const MEMORY_KEYS_MAX: usize = 8;
 
 /// L3 on this machine's disk.
 ///
 /// Lookups and writes have threads, queues and breakers of their own: when the disk is full or flushes stall, writes fail and
 /// lookups go on. A future that is dropped leaves its job to end unheard, or to be skipped when it has not begun.
+///
+/// What memory knows is answered on the caller's thread: entries in memtables and cached blocks, keys that the filters exclude, puts
+/// that admission declines. Only what needs the disk, and what writes, is handed to a thread.
 #[derive(Debug)]
 pub struct RocksTier {
     folder: PathBuf,
+    /// For what memory alone answers, on the caller's thread; nothing once closed. First to be dropped, so that the disk is
+    /// closed on a thread of the tier.
+    memory: RwLock<Option<Arc<Disk>>>,
     lookups: Pool<Disk>,
     lookup_breaker: Breaker,
-    lookup_deadline: Duration,
+    deadlines: Deadlines,
     writes: Pool<Disk>,
     write_breaker: Breaker,
     write_deadline: Duration,
-    seen: Option<Arc<SeenKeys>>,
+    seen: Option<SeenKeys>,
     document_bytes_max: usize,
     health: Arc<Health>,
     upkeep: Upkeep,
@@ -65,7 +74,7 @@ impl RocksTier {
         let seen = match settings.admission {
             PutAdmission::SecondHit => {
                 let (keys_max, window) = (settings.admission_keys_max, settings.admission_window);
-                Some(Arc::new(SeenKeys::new(keys_max, window, clock.now())))
+                Some(SeenKeys::new(keys_max, window, clock.now()))
             }
             PutAdmission::Always => None,
         };
@@ -73,7 +82,11 @@ impl RocksTier {
             folder: settings.folder.clone(),
             lookups: Pool::new("l3-lookup", settings.threads, settings.queue_max, &disk)?,
             lookup_breaker: Breaker::new(settings.breaker),
-            lookup_deadline: settings.deadline,
+            deadlines: Deadlines::start(
+                settings.deadline,
+                settings.queue_max + settings.threads,
+                Arc::clone(&clock),
+            )?,
             writes: Pool::new("l3-write", settings.put_threads, settings.queue_max, &disk)?,
             write_breaker: Breaker::new(settings.breaker),
             write_deadline: settings.put_deadline,
@@ -81,6 +94,7 @@ impl RocksTier {
             document_bytes_max: settings.document_bytes_max,
             health,
             upkeep: Upkeep::start(work)?,
+            memory: RwLock::new(Some(disk)),
             clock,
             close_deadline: settings.close_deadline,
         })
@@ -97,6 +111,7 @@ impl RocksTier {
             self.close_deadline
                 .saturating_sub(self.clock.now().since(started))
         };
+        self.memory.write().take();
         self.lookups.stop();
         self.writes.stop();
         let ended = self.writes.ended_within(left()) & self.lookups.ended_within(left());
@@ -115,36 +130,71 @@ impl RocksTier {
         let Some(pass) = self.lookup_breaker.try_pass(self.clock.now()) else {
             return unavailable(keys.len(), UnavailableReason::Open);
         };
+        let mut lookups = if pass.is_probe() || keys.len() > MEMORY_KEYS_MAX {
+            // The breaker learns from the disk alone.
+            vec![None; keys.len()]
+        } else {
+            self.lookup_in_memory(keys)
+        };
+        let unknown = lookups.iter().zip(keys);
+        let unknown: Vec<TierKey> = unknown
+            .filter(|(lookup, _)| lookup.is_none())
+            .map(|(_, key)| key.clone())
+            .collect();
+        if !unknown.is_empty() {
+            let read = self.lookup_on_disk(&unknown).await;
+            self.record_lookups(pass, &read);
+            let gaps = lookups.iter_mut().filter(|lookup| lookup.is_none());
+            for (gap, lookup) in gaps.zip(read) {
+                *gap = Some(lookup);
+            }
+        }
+        lookups.into_iter().flatten().collect()
+    }
+
+    /// What memory answers, with a gap for each key that needs the disk.
+    fn lookup_in_memory(&self, keys: &[TierKey]) -> Vec<Option<Lookup>> {
+        match &*self.memory.read() {
+            Some(disk) => keys.iter().map(|key| disk.get_from_memory(key)).collect(),
+            None => vec![None; keys.len()],
+        }
+    }
+
+    async fn lookup_on_disk(&self, keys: &[TierKey]) -> Vec<Lookup> {
         let answers: Vec<_> = keys
             .chunks(JOB_KEYS_MAX)
             .map(|keys| self.submit_lookup(keys))
             .collect();
         let mut lookups = Vec::with_capacity(keys.len());
-        let mut deadline = pin!(tokio::time::sleep(self.lookup_deadline));
         for (answer, keys) in answers.into_iter().zip(keys.chunks(JOB_KEYS_MAX)) {
             let answered = match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(UnavailableReason::Failed)),
                 Err(reason) => Err(reason),
-                Ok(answer) => tokio::select! {
-                    biased;
-                    answered = answer => answered.map_err(|_| UnavailableReason::Failed),
-                    () = &mut deadline => Err(UnavailableReason::Deadline),
-                },
             };
             match answered {
                 Ok(answered) => lookups.extend(answered),
                 Err(reason) => lookups.extend(unavailable(keys.len(), reason)),
             }
         }
-        self.record_lookups(pass, &lookups);
         lookups
     }
 
+    /// Hands a lookup to a thread. One whose caller has gone, or was told that it took too long, is not begun.
     fn submit_lookup(
         &self,
         keys: &[TierKey],
-    ) -> Result<oneshot::Receiver<Vec<Lookup>>, UnavailableReason> {
+    ) -> Result<oneshot::Receiver<Answer>, UnavailableReason> {
+        let (reply, answer) = Reply::new();
+        let watched = Arc::downgrade(&reply);
         let keys = keys.to_vec();
-        submit(&self.lookups, move |disk| disk.get_many(&keys))
+        let job = move |disk: &Disk| {
+            if reply.is_wanted() {
+                reply.give(Ok(disk.get_many(&keys)));
+            }
+        };
+        self.lookups.submit(job).map_err(Refused::reason)?;
+        self.deadlines.watch(watched);
+        Ok(answer)
     }
 
     fn record_lookups(&self, pass: Pass<'_>, lookups: &[Lookup]) {
@@ -165,27 +215,48 @@ impl RocksTier {
         let Some(pass) = self.write_breaker.try_pass(now) else {
             return vec![PutOutcome::Unavailable(UnavailableReason::Open); entries.len()];
         };
-        let (seen, document_bytes_max) = (self.seen.clone(), self.document_bytes_max);
+        let mut outcomes = vec![PutOutcome::Declined; entries.len()];
+        let admitted: Vec<usize> = (0..entries.len())
+            .filter(|&index| self.admits(&entries[index], now))
+            .collect();
+        if admitted.is_empty() {
+            return outcomes;
+        }
         let job = {
-            let entries = entries.to_vec();
+            let entries: Vec<_> = admitted
+                .iter()
+                .map(|&index| entries[index].clone())
+                .collect();
             move |disk: &Disk| -> Vec<PutOutcome> {
-                let admitted = |key: &TierKey, entry: &Entry| {
-                    entry.body().identity.len() <= document_bytes_max
-                        && seen.as_ref().is_none_or(|seen| {
-                            seen.note(key.key.hash_u64(), now) || disk.may_hold(key)
-                        })
-                };
-                let put = |(key, entry): &(TierKey, Entry)| match admitted(key, entry) {
-                    true => disk.put(key, entry),
-                    false => PutOutcome::Declined,
-                };
+                let put = |(key, entry): &(TierKey, Entry)| disk.put(key, entry);
                 entries.iter().map(put).collect()
             }
         };
-        let outcomes = match self.written(submit(&self.writes, job)).await {
+        let written = match self.written(submit(&self.writes, job)).await {
             Ok(outcomes) => outcomes,
-            Err(reason) => vec![PutOutcome::Unavailable(reason); entries.len()],
+            Err(reason) => vec![PutOutcome::Unavailable(reason); admitted.len()],
         };
+        self.record_puts(pass, &written);
+        for (index, outcome) in admitted.into_iter().zip(written) {
+            outcomes[index] = outcome;
+        }
+        outcomes
+    }
+
+    /// Whether a put is worth its write, from memory alone: most are declined, and those cost no thread its time.
+    fn admits(&self, (key, entry): &(TierKey, Entry), now: Boot) -> bool {
+        let may_be_held = || {
+            let disk = self.memory.read();
+            disk.as_ref().is_none_or(|disk| disk.may_hold(key))
+        };
+        entry.body().identity.len() <= self.document_bytes_max
+            && self
+                .seen
+                .as_ref()
+                .is_none_or(|seen| seen.note(key.key.hash_u64(), now) || may_be_held())
+    }
+
+    fn record_puts(&self, pass: Pass<'_>, outcomes: &[PutOutcome]) {
         let verdict = verdict(outcomes.iter().filter_map(|outcome| match outcome {
             PutOutcome::Unavailable(reason) => Some(*reason),
             PutOutcome::Stored | PutOutcome::Fenced | PutOutcome::Declined => None,
@@ -193,7 +264,6 @@ impl RocksTier {
         if let Some(ok) = verdict {
             record(&self.write_breaker, pass, ok, &*self.clock, "puts");
         }
-        outcomes
     }
 
     async fn remove(&self, keys: &[TierKey]) {
@@ -265,10 +335,16 @@ fn submit<T: Send + 'static>(
             drop(reply.send(job(disk)));
         }
     };
-    match pool.submit(job) {
-        Ok(()) => Ok(answer),
-        Err(Refused::Full) => Err(UnavailableReason::Busy),
-        Err(Refused::Stopped) => Err(UnavailableReason::Failed),
+    pool.submit(job).map_err(Refused::reason)?;
+    Ok(answer)
+}
+
+impl Refused {
+    fn reason(self) -> UnavailableReason {
+        match self {
+            Refused::Full => UnavailableReason::Busy,
+            Refused::Stopped => UnavailableReason::Failed,
+        }
     }
 }
 

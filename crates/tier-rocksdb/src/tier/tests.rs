@@ -384,6 +384,27 @@ async fn the_first_put_of_a_key_is_declined_and_the_second_stored() {
 }
 
 #[tokio::test]
+async fn a_put_is_declined_while_every_thread_is_busy() {
+    let folder = TempDir::new().unwrap();
+    let tier = open(&RocksSettings {
+        admission: PutAdmission::SecondHit,
+        put_threads: 2,
+        ..settings(folder.path())
+    });
+    let entries = entries(3);
+    assert_eq!(tier.put_many(&entries[..1]).await, [PutOutcome::Declined]);
+    let busy = occupy(&tier.writes, 2);
+    assert_eq!(tier.put_many(&entries[1..2]).await, [PutOutcome::Declined]);
+    drop(busy);
+    // The first two are seen for the second time, the third for the first.
+    assert_eq!(
+        tier.put_many(&entries).await,
+        [PutOutcome::Stored, PutOutcome::Stored, PutOutcome::Declined]
+    );
+    tier.close().unwrap();
+}
+
+#[tokio::test]
 async fn a_document_above_the_limit_is_declined() {
     let folder = TempDir::new().unwrap();
     let tier = open(&RocksSettings {
@@ -574,15 +595,15 @@ async fn a_slow_disk_meets_the_deadline_and_opens_the_breaker_until_it_is_fast_a
         ..BreakerSettings::default()
     };
     let deadline = Duration::from_millis(30);
-    let tier = open(&RocksSettings {
+    let settings = RocksSettings {
         breaker,
         deadline,
         ..settings(folder.path())
-    });
-    let (key, entry) = (key("a"), entry(1, noise(1)));
-    assert_eq!(put(&tier, &key, &entry).await, PutOutcome::Stored);
+    };
+    let key = key("a");
+    let (tier, entry) = on_disk(&settings, &key).await;
 
-    let releases = occupy(&tier, 2);
+    let releases = occupy(&tier.lookups, 2);
     for _ in 0..3 {
         assert_eq!(
             get(&tier, &key).await,
@@ -608,11 +629,12 @@ async fn a_slow_disk_meets_the_deadline_and_opens_the_breaker_until_it_is_fast_a
 #[tokio::test]
 async fn a_full_queue_answers_busy_and_does_not_open_the_breaker() {
     let folder = TempDir::new().unwrap();
-    let tier = open(&RocksSettings {
+    let settings = RocksSettings {
         queue_max: 4,
         ..settings(folder.path())
-    });
-    let releases = occupy(&tier, 2);
+    };
+    let (tier, entry) = on_disk(&settings, &key("a")).await;
+    let releases = occupy(&tier.lookups, 2);
     let waiting: Vec<_> = (0..4)
         .map(|_| tier.submit_lookup(&keys(1)).unwrap())
         .collect();
@@ -625,24 +647,107 @@ async fn a_full_queue_answers_busy_and_does_not_open_the_breaker() {
     assert_eq!(tier.status().breaker, BreakerState::Closed);
     drop(releases);
     for answer in waiting {
-        assert_eq!(answer.await.unwrap(), [Lookup::Miss(MissReason::NotFound)]);
+        assert_eq!(
+            answer.await.unwrap(),
+            Ok(vec![Lookup::Miss(MissReason::NotFound)])
+        );
     }
+    assert_eq!(get(&tier, &key("a")).await, Lookup::Hit(entry));
     tier.close().unwrap();
 }
 
-/// Keeps the threads for lookups busy until the answer is dropped.
-fn occupy(tier: &RocksTier, threads: usize) -> Vec<mpsc::Sender<()>> {
+#[tokio::test]
+async fn what_memory_knows_is_answered_while_every_thread_is_busy() {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(folder.path());
+    let (tier, old) = on_disk(&settings, &key("old")).await;
+    // Read once, its block is cached.
+    assert_eq!(get(&tier, &key("old")).await, Lookup::Hit(old.clone()));
+    let new = entry(1, noise(2));
+    assert_eq!(put(&tier, &key("new"), &new).await, PutOutcome::Stored);
+
+    let _busy = occupy(&tier.lookups, 2);
+    let lookups = tier.get_many(&[key("old"), key("none"), key("new")]).await;
+    assert_eq!(
+        lookups,
+        [
+            Lookup::Hit(old),
+            Lookup::Miss(MissReason::NotFound),
+            Lookup::Hit(new)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_batch_of_which_memory_knows_a_part_answers_in_order() {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(folder.path());
+    let (tier, cold) = on_disk(&settings, &key("cold")).await;
+    let new = entry(1, noise(2));
+    assert_eq!(put(&tier, &key("new"), &new).await, PutOutcome::Stored);
+    let lookups = tier
+        .get_many(&[key("new"), key("cold"), key("none"), key("cold")])
+        .await;
+    assert_eq!(
+        lookups,
+        [
+            Lookup::Hit(new),
+            Lookup::Hit(cold.clone()),
+            Lookup::Miss(MissReason::NotFound),
+            Lookup::Hit(cold)
+        ]
+    );
+    tier.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_lookup_whose_caller_has_gone_holds_its_place_until_its_turn() {
+    let folder = TempDir::new().unwrap();
+    let settings = RocksSettings {
+        queue_max: 2,
+        ..settings(folder.path())
+    };
+    let (tier, entry) = on_disk(&settings, &key("a")).await;
+    let releases = occupy(&tier.lookups, 2);
+    let keys = [key("a")];
+    for _ in 0..2 {
+        let mut gone = tier.get_many(&keys);
+        let polled = std::future::poll_fn(|ctx| std::task::Poll::Ready(gone.as_mut().poll(ctx)));
+        assert!(polled.await.is_pending());
+    }
+    assert_eq!(
+        get(&tier, &key("a")).await,
+        Lookup::Unavailable(UnavailableReason::Busy)
+    );
+    drop(releases);
+    wait_until_async("the place in the queue is free", LONG, async || {
+        get(&tier, &key("a")).await == Lookup::Hit(entry.clone())
+    })
+    .await;
+    tier.close().unwrap();
+}
+
+/// A tier that holds an entry under the key, none of it in memory.
+async fn on_disk(settings: &RocksSettings, key: &TierKey) -> (RocksTier, Entry) {
+    let entry = entry(1, noise(1));
+    let tier = open(settings);
+    assert_eq!(put(&tier, key, &entry).await, PutOutcome::Stored);
+    tier.close().unwrap();
+    (open(settings), entry)
+}
+
+/// Keeps the threads of a pool busy until the answer is dropped.
+fn occupy(pool: &Pool<Disk>, threads: usize) -> Vec<mpsc::Sender<()>> {
     let (began, begun) = mpsc::channel();
     let releases = (0..threads)
         .map(|_| {
             let (release, released) = mpsc::channel();
             let began = began.clone();
-            tier.lookups
-                .submit(move |_| {
-                    began.send(()).unwrap();
-                    assert!(released.recv().is_err());
-                })
-                .unwrap();
+            pool.submit(move |_| {
+                began.send(()).unwrap();
+                assert!(released.recv().is_err());
+            })
+            .unwrap();
             release
         })
         .collect();
