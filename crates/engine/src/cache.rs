@@ -409,16 +409,7 @@ impl Builder {
             )
         });
         let sources: HashMap<Box<str>, Arc<Source>> = sources.collect();
-        let tracked = sources
-            .iter()
-            .filter(|(_, source)| source.namespace.tracked);
-        let copies = Copies {
-            l1: Arc::clone(&l1),
-            flights: Arc::clone(&flights),
-            variants: tracked
-                .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
-                .collect(),
-        };
+        let copies = copies(&l1, &flights, &sources);
         let following = Following {
             log: self.log,
             bus: self.bus,
@@ -453,6 +444,24 @@ impl Builder {
             engine,
             _tasks: Arc::new(Tasks(tasks)),
         }
+    }
+}
+
+/// What records of the log are to be told about.
+fn copies(
+    l1: &Arc<L1>,
+    flights: &Arc<Flights>,
+    sources: &HashMap<Box<str>, Arc<Source>>,
+) -> Copies {
+    let tracked = sources
+        .iter()
+        .filter(|(_, source)| source.namespace.tracked);
+    Copies {
+        l1: Arc::clone(l1),
+        flights: Arc::clone(flights),
+        variants: tracked
+            .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
+            .collect(),
     }
 }
 

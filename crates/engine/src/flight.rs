@@ -87,6 +87,11 @@ impl Flight {
     }
 }
 
+/// What a reader is told that would have begun one flight too many.
+pub(crate) fn too_many_flights() -> Error {
+    Error::new(ErrorKind::Shed, "too many fills are under way")
+}
+
 fn abandoned() -> Error {
     Error::new(ErrorKind::Internal, "the fill ended without an outcome")
 }

@@ -4,7 +4,6 @@
 //! a test.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hotshelf_coherence::{Cursor, FloorKey};
 use hotshelf_model::{
@@ -23,7 +22,7 @@ use crate::read::Step;
 use crate::settings::{Class, EngineSettings};
 
 /// Orders that are tried in each test.
-const SCHEDULES: usize = 3_000;
+const SCHEDULES: usize = 1_000;
 /// Points at which an order departs from running one thread after the other.
 const DEPARTURES: usize = 4;
 /// The head when a test begins.

@@ -29,7 +29,8 @@ mod sync;
 mod variants;
 mod write_back;
 
-#[cfg(all(test, feature = "interleavings"))]
+#[cfg(test)]
+#[cfg(feature = "interleavings")]
 mod interleavings;
 
 pub use answer::{Answer, Freshness};

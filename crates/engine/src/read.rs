@@ -11,7 +11,7 @@ use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, TierName, Variant, Version
 use crate::answer::{Answer, Freshness};
 use crate::cache::{Engine, ReadOptions, Source};
 use crate::fill::{Fill, Pending};
-use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome, Wanted};
+use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome, Wanted, too_many_flights};
 use crate::settings::Class;
 use crate::slot::Slot;
 
@@ -111,9 +111,9 @@ impl Engine {
         // Before the look at L1.
         let context = self.follower.context();
         let in_l1 = self.l1.get(key);
-        let is_held = in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
-            && self.follower.ledger.is_living(&landed.slot, &context);
-        let is_proved = is_held || !held.tracked;
+        let is_proved = !held.tracked
+            || in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
+                && self.follower.ledger.is_living(&landed.slot, &context);
         let proved_at = if is_proved {
             self.follower.proved_at(&landed.slot, &context)
         } else {
@@ -150,7 +150,9 @@ impl Engine {
     fn try_get_version(self: &Arc<Self>, key: &Key, token: VersionToken) -> Option<Answer> {
         let context = self.follower.context();
         let (landed, held) = self.look(key, &context)?;
-        satisfies(&landed.slot, landed.stale, token)
+        landed
+            .slot
+            .satisfies(landed.stale, token)
             .then(|| self.l1_answer(landed, &held, &context))
     }
 
@@ -194,7 +196,7 @@ impl Engine {
                 .read_once(key, token.version(), options, started)
                 .await?;
             let stale = matches!(answer.freshness, Freshness::Stale { .. });
-            if satisfies(&answer.slot, stale, token) {
+            if answer.slot.satisfies(stale, token) {
                 return Ok(answer);
             }
         }
@@ -305,10 +307,10 @@ impl Engine {
         self.counters.l1_miss();
         let started = self.clock.now();
         let source = match self.source(key) {
-            Ok(source) => Arc::clone(source),
+            Ok(source) => source,
             Err(error) => return Reading::Found(Err(error), started),
         };
-        match self.join_or_begin(&source, key, Version::NONE, options.class) {
+        match self.join_or_begin(source, key, Version::NONE, options.class) {
             Step::Landed(landed) => Reading::Found(Ok(self.landed_answer(key, landed)), started),
             Step::Full => {
                 let found = self.stale_or(key, Version::NONE, too_many_flights());
@@ -353,7 +355,7 @@ impl Engine {
     }
 
     /// Joins or begins the key's flight.
-    pub(crate) fn begin_flight(
+    pub(crate) fn take_off(
         &self,
         source: &Source,
         key: &Key,
@@ -361,11 +363,10 @@ impl Engine {
         class: Class,
     ) -> Begun {
         source.variants.note(key.variant());
-        let parent_generation = self.follower.ledger.parent_generation();
         let wanted = Wanted {
             floor,
             class,
-            parent_generation,
+            parent_generation: self.follower.ledger.parent_generation(),
         };
         self.flights.begin(key, wanted)
     }
@@ -377,7 +378,7 @@ impl Engine {
         floor: Version,
         class: Class,
     ) -> Step {
-        let guard = match self.begin_flight(source, key, floor, class) {
+        let guard = match self.take_off(source, key, floor, class) {
             Begun::Joined(flight) => return Step::Joined(flight),
             Begun::Full => return Step::Full,
             Begun::Leader(guard) => guard,
@@ -495,16 +496,4 @@ pub(crate) enum Step {
     Joined(Arc<Flight>),
     Begun(Box<Pending>),
     Full,
-}
-
-fn too_many_flights() -> Error {
-    Error::new(ErrorKind::Shed, "too many fills are under way")
-}
-
-/// Whether the client that saw `token` may get `slot`: it is that version or a newer one, or a proved answer of a newer timeline, on
-/// which the version may never have existed. Versions of an origin without a change log have no timeline.
-fn satisfies(slot: &Slot, stale: bool, token: VersionToken) -> bool {
-    let newer_timeline =
-        slot.is_tracked() && u64::from(slot.timeline().0) > token.version().timeline();
-    slot.version() >= token.version() || (newer_timeline && !stale)
 }

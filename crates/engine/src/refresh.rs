@@ -23,7 +23,7 @@ impl Engine {
         let Ok(source) = self.source(key).cloned() else {
             return;
         };
-        let Begun::Leader(guard) = self.begin_flight(&source, key, Version::NONE, Class::Refresh)
+        let Begun::Leader(guard) = self.take_off(&source, key, Version::NONE, Class::Refresh)
         else {
             return;
         };

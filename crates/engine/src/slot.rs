@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use hotshelf_coherence::{Generation, Held};
 use hotshelf_model::{
     Boot, DbTime, Encoding, Entry, Kind, Namespace, Parents, Shape, Stamp, Timeline, Version,
+    VersionToken,
 };
 use once_cell::race::OnceBox;
 use parking_lot::Mutex;
@@ -240,6 +241,14 @@ impl Slot {
     #[inline]
     pub(crate) fn is_tracked(&self) -> bool {
         self.common.tracked
+    }
+
+    /// Whether the client that saw `token` may get it: it is that version or a newer one, or a proved answer of a newer timeline, on
+    /// which the version may never have existed. Versions of an origin without a change log have no timeline.
+    pub(crate) fn satisfies(&self, stale: bool, token: VersionToken) -> bool {
+        let newer_timeline =
+            self.is_tracked() && u64::from(self.timeline().0) > token.version().timeline();
+        self.version() >= token.version() || (newer_timeline && !stale)
     }
 
     /// What admission looks at, with a new stamp. The body stays away.

@@ -10,7 +10,8 @@ pub(crate) use {
 pub(crate) use scheduled::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
 
 /// The same, each a point at which the scheduler may switch threads.
-#[cfg(all(test, feature = "interleavings"))]
+#[cfg(test)]
+#[cfg(feature = "interleavings")]
 mod scheduled {
     use shuttle::sync;
 

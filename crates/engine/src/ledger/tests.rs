@@ -210,7 +210,7 @@ fn a_label_does_not_count_from_a_proof_that_knew_of_an_unchecked_bump() {
 
 #[test]
 fn a_checkpoint_with_more_floors_than_there_is_room_for_raises_the_low_mark() {
-    let before = started(4_096);
+    let before = started(65_536);
     for number in 0..4_000 {
         before.apply(&key(&format!("p{number}"), 2), Position(HEAD + 1 + number));
     }

@@ -605,6 +605,25 @@ impl World {
         DbTime(self.origin.now().0 - u64::try_from(ago).unwrap())
     }
 
+    /// What became of a product, from its never having existed on.
+    fn commits_of(&self, namespace: &'static str, id: &'static str) -> Vec<Commit> {
+        let never = Commit {
+            at: Boot::default(),
+            lost_at: None,
+            version: Version::NONE,
+            course: Vec::new(),
+        };
+        let mut commits = vec![never];
+        commits.extend(
+            self.commits
+                .get(&(namespace, id))
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
+        commits
+    }
+
     fn check(&self, (at, begun, ended, outcome): &Outcome) {
         let stayed_calm = begun.faults == self.faults && *ended == begun.at;
         let begun = &Begun {
@@ -621,20 +640,7 @@ impl World {
             }
         };
         let (namespace, id, _) = KEYS[*at];
-        let never = Commit {
-            at: Boot::default(),
-            lost_at: None,
-            version: Version::NONE,
-            course: Vec::new(),
-        };
-        let mut commits = vec![never];
-        commits.extend(
-            self.commits
-                .get(&(namespace, id))
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
+        let commits = self.commits_of(namespace, id);
         let commit = commits
             .iter()
             .find(|commit| commit.version == answer.version())

@@ -115,7 +115,7 @@ impl FakeHub {
         let mut state = self.state.lock();
         state.nodes.retain(|node| node.strong_count() > 0);
         for node in state.nodes.clone() {
-            state.send(node, channel, payload);
+            state.send(&node, channel, payload);
         }
         // What is delayed arrives after some of what came later.
         if state.chance(50) {
@@ -125,7 +125,7 @@ impl FakeHub {
 }
 
 impl State {
-    fn send(&mut self, to: Weak<FakeBus>, channel: Channel, payload: &Bytes) {
+    fn send(&mut self, to: &Weak<FakeBus>, channel: Channel, payload: &Bytes) {
         let faults = self.faults;
         if self.chance(faults.lose_percent) {
             self.counts.lost += 1;
