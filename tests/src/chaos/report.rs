@@ -87,7 +87,11 @@ impl Run<'_> {
 
     /// Reads count for every fault that was under way.
     fn faults(&self, text: &mut String) {
-        text.push_str("\n## Faults\n\n");
+        text.push_str(
+            "\n## Faults\n\n\
+             Faults of nodes and of the database happen beside those of Redis and NATS, so a read that failed of the database may stand \
+             in the line of another fault too.\n\n",
+        );
         text.push_str("| fault | times | seconds | reads answered | failed | answered |\n");
         text.push_str("| --- | --- | --- | --- | --- | --- |\n");
         for kind in faults::all() {

@@ -12,6 +12,8 @@ use crate::chaos::writers::{Scene, write_by_api};
 
 /// A reader whose request was under way when its node died has to ask again, and one in a thousand meets two deaths.
 const SHARE: f64 = 0.05;
+/// In one file.
+const BITS_FLIPPED: u32 = 20;
 
 pub(crate) const NODES: &[Kind] = &[
     Kind::harmful("node_killed", SHARE, killed),
@@ -73,6 +75,10 @@ fn bits_flipped(scene: &Scene, random: &mut Random) {
     scene.world.nodes[node].stop();
     let mut held = files(&scene.world.nodes[node].data_dir());
     held.extend(files(&scene.l3(node)));
+    // Either anything at all, the checkpoint and RocksDB's own lists included, or what holds documents.
+    if random.chance(50) {
+        held.retain(|file| file.extension().is_some_and(|kind| kind == "sst"));
+    }
     held.sort();
     for _ in 0..4 {
         if !held.is_empty() {
@@ -99,7 +105,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn flip(file: &Path, random: &mut Random) {
     let mut bytes = fs::read(file).unwrap();
-    for _ in 0..3 {
+    for _ in 0..BITS_FLIPPED {
         let at = random.below(u32::try_from(bytes.len()).unwrap()) as usize;
         bytes[at] ^= 1 << random.below(8);
     }
