@@ -1,8 +1,8 @@
 //! Chaos: real nodes under load while everything around them fails by a seeded plan; a checker judges what readers were shown.
 //!
 //! Writers write through every node and by SQL; each document tells which write it is. Readers record what they were shown, on one
-//! clock. Two lanes of [`faults`] break nodes, disks, servers and lines, and mend each again. Then everything comes to rest, each tier of
-//! each node is compared with the database, and [`hotshelf_sim::check`] judges the whole history.
+//! clock. Two lanes of `faults` break nodes, disks, servers and lines, and mend each again. Then everything comes to rest, each tier of
+//! each node is compared with the database, and [`hotshelf_sim::check()`] judges the whole history.
 
 mod caller;
 mod database;
