@@ -1,7 +1,7 @@
 SELECT h.uuid::text AS uuid, hotshelf.system_identifier() AS system, l.tl::bigint AS tl, l.pos, l.nonce, l.ns, l.key, l.ver, l.op,
     -- The names come with the first row only.
     CASE WHEN l.pos = $1::bigint + 1 THEN n.ids END AS ids, CASE WHEN l.pos = $1::bigint + 1 THEN n.names END AS names
-FROM (SELECT uuid FROM hotshelf.cache_hist LIMIT 1) AS h
+FROM hotshelf.cache_hist AS h
 CROSS JOIN (SELECT array_agg(id) AS ids, array_agg(name) AS names FROM hotshelf.cache_parent) AS n
 CROSS JOIN (
     SELECT w.*, sum(cardinality(w.ns)) OVER (ORDER BY w.pos ROWS UNBOUNDED PRECEDING) - cardinality(w.ns) AS records_before
