@@ -163,6 +163,7 @@ pub struct HttpConfig {
     pub batch_ids_max: usize,
     pub batch_bytes_max: usize,
     pub writes_max: usize,
+    pub subscribers_max: usize,
 }
 
 /// `[admin]`

@@ -194,6 +194,8 @@ section! {
     /// Most writes under way at once; further ones are answered 503. The database needs as many connections beside those of
     /// `origin.concurrency_max`.
     writes_max: usize = 64, count(1, 10_000);
+    /// Most clients that follow `/v1/changes` at once; further ones are answered 503.
+    subscribers_max: usize = 1000, count(1, 100_000);
 }
 
 section! {

@@ -181,6 +181,7 @@ fn http(raw: &RawHttp) -> HttpConfig {
         batch_ids_max: raw.batch_ids_max(),
         batch_bytes_max: raw.batch_bytes_max(),
         writes_max: raw.writes_max(),
+        subscribers_max: raw.subscribers_max(),
     }
 }
 

@@ -186,6 +186,16 @@ impl Cache {
         self.engine.try_get(key.into())
     }
 
+    /// As [`Cache::try_get`], if the answer is of the version that `token` names or of a newer one.
+    #[inline]
+    pub fn try_get_version<'k>(
+        &self,
+        key: impl Into<KeyRef<'k>>,
+        token: VersionToken,
+    ) -> Option<Answer> {
+        self.engine.try_get_version(key.into(), token)
+    }
+
     /// Reads a document.
     ///
     /// # Errors
@@ -247,6 +257,11 @@ impl Cache {
         };
         self.engine.follower.written(&new);
         self.engine.remove_from_l2(namespace, id);
+    }
+
+    /// How long after its last proof this node calls answers fresh.
+    pub fn staleness_bound(&self) -> Duration {
+        self.engine.settings.staleness_bound
     }
 
     /// Asks for a poll of the change log soon.

@@ -1,6 +1,8 @@
 //! The rows that this node applied last, for those who keep copies outside of it.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use hotshelf_coherence::Cursor;
@@ -15,6 +17,41 @@ pub struct Mark {
     pub position: Position,
     /// That row's nonce, which tells apart rows that took the same position in two branches of a history.
     pub nonce: u64,
+}
+
+impl Mark {
+    /// The place right after a row.
+    pub fn of(row: &LogRow) -> Self {
+        Mark {
+            position: row.position,
+            nonce: row.nonce,
+        }
+    }
+}
+
+/// `POSITION-NONCE`, the nonce in hexadecimal. To those who get it the text is opaque.
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.position.0, self.nonce)
+    }
+}
+
+/// A text that is not a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAMark;
+
+impl FromStr for Mark {
+    type Err = NotAMark;
+
+    fn from_str(text: &str) -> Result<Self, NotAMark> {
+        let (position, nonce) = text.split_once('-').ok_or(NotAMark)?;
+        let mark = Mark {
+            position: Position(position.parse().map_err(|_| NotAMark)?),
+            nonce: u64::from_str_radix(nonce, 16).map_err(|_| NotAMark)?,
+        };
+        // One mark has one text.
+        (mark.to_string() == text).then_some(mark).ok_or(NotAMark)
+    }
 }
 
 /// What comes next in the change log.
@@ -36,7 +73,7 @@ struct Recent {
 
 impl Recent {
     fn end(&self) -> Mark {
-        self.rows.back().map_or(self.start, |row| mark(row))
+        self.rows.back().map_or(self.start, |row| Mark::of(row))
     }
 
     /// The row after `since`; `None` when the log did not pass there as far as is remembered.
@@ -45,16 +82,9 @@ impl Recent {
         let steps = usize::try_from(steps).ok()?;
         let at = match steps.checked_sub(1) {
             None => self.start,
-            Some(last) => mark(self.rows.get(last)?),
+            Some(last) => Mark::of(self.rows.get(last)?),
         };
         (at == since).then(|| self.rows.get(steps))
-    }
-}
-
-fn mark(row: &LogRow) -> Mark {
-    Mark {
-        position: row.position,
-        nonce: row.nonce,
     }
 }
 
@@ -101,7 +131,7 @@ impl RecentChanges {
             && let Some(oldest) = recent.rows.pop_front()
         {
             recent.records -= cost(&oldest);
-            recent.start = mark(&oldest);
+            recent.start = Mark::of(&oldest);
         }
         drop(recent);
         self.moved.send_replace(());
@@ -144,12 +174,13 @@ impl Changes {
         }
     }
 
-    fn try_next(&mut self) -> Option<Change> {
+    /// What comes next, if it is there.
+    pub fn try_next(&mut self) -> Option<Change> {
         let recent = self.changes.recent.lock();
         match self.mark.map(|mark| recent.after(mark)) {
             Some(Some(row)) => {
                 let row = Arc::clone(row?);
-                self.mark = Some(mark(&row));
+                self.mark = Some(Mark::of(&row));
                 Some(Change::Row(row))
             }
             Some(None) | None => {

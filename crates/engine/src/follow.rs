@@ -318,7 +318,7 @@ impl Follower {
         }
     }
 
-    /// What a hit needs to know. Two loads and one reading of the clock, and one more load for documents that change by time.
+    /// What a hit needs to know: three loads and one reading of the clock.
     #[inline]
     pub(crate) fn context(&self) -> HitContext {
         let now = self.clock.now();

@@ -141,7 +141,7 @@ impl Engine {
         options: ReadOptions,
     ) -> Result<Answer, Error> {
         if let Some(token) = options.min_version
-            && let Some(answer) = self.try_get_version(key, token)
+            && let Some(answer) = self.try_get_version(key.into(), token)
         {
             return Ok(answer);
         }
@@ -155,9 +155,13 @@ impl Engine {
         outcome
     }
 
-    fn try_get_version(self: &Arc<Self>, key: &Key, token: VersionToken) -> Option<Answer> {
+    pub(crate) fn try_get_version(
+        self: &Arc<Self>,
+        key: KeyRef<'_>,
+        token: VersionToken,
+    ) -> Option<Answer> {
         let context = self.follower.context();
-        let (landed, held) = self.look(key.into(), &context)?;
+        let (landed, held) = self.look(key, &context)?;
         landed
             .slot
             .satisfies(landed.stale, token)

@@ -1,6 +1,7 @@
-//! `POST /admin/v1/changes`: changes that no trigger can see, told by their author.
+//! Changes: `POST /admin/v1/changes` takes those that no trigger can see from their author; [`stream`] tells all of them.
 
 mod posted;
+pub(crate) mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,14 +5,15 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use hotshelf_model::{Boot, Clock};
-use http::{Request, Response, StatusCode, Uri};
+use hotshelf_model::{Boot, Clock, FieldProblem};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
 use tower::Service;
 
 use crate::body::AnswerBody;
@@ -118,12 +119,25 @@ impl Front {
         B::Error: Into<axum::BoxError>,
     {
         let measured = watch.begun();
-        let answering = self.answer(request, measured);
-        let open = matches!(answering, Answering::Routed(_)).then(|| watch.open());
-        Watched {
-            answering,
-            _open: open,
-        }
+        let answering = match check_host(&request) {
+            Ok(()) => self.answer(request, measured),
+            Err(problem) => self.refuse(&problem, request.headers(), measured),
+        };
+        Watched::new(answering, watch)
+    }
+
+    /// As [`Front::answer_watched`], of a request whose head was checked and for which L1 has nothing.
+    pub(crate) fn route_watched<B>(&self, request: Request<B>, watch: &Arc<Watch>) -> Watched
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let measured = watch.begun();
+        let answering = match self.0.check_url(request.uri()) {
+            Ok(()) => self.route(request, self.0.start(measured)),
+            Err(problem) => self.refuse(&problem, request.headers(), measured),
+        };
+        Watched::new(answering, watch)
     }
 
     /// Answers a request. With `measured` its duration is observed: a part of all requests is enough for that, whichever tier
@@ -134,25 +148,59 @@ impl Front {
         B::Error: Into<axum::BoxError>,
     {
         let inner = &*self.0;
-        let started = measured.then(|| inner.state.clock.now());
-        let Some(answer) = inner.answer_at_once(&request) else {
-            return Answering::Routed(Box::pin(route(Arc::clone(&self.0), request, started)));
-        };
-        inner.count(answer.status(), started);
+        if let Err(problem) = inner.check_url(request.uri()) {
+            return self.refuse(&problem, request.headers(), measured);
+        }
+        let started = inner.start(measured);
+        let hit = inner
+            .reads
+            .then(|| read::answer_at_once(&inner.state, &request));
+        match hit.flatten() {
+            Some(answer) => self.ready(answer, started),
+            None => self.route(request, started),
+        }
+    }
+
+    fn route<B>(&self, request: Request<B>, started: Option<Boot>) -> Answering
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        Answering::Routed(Box::pin(route(Arc::clone(&self.0), request, started)))
+    }
+
+    fn refuse(&self, problem: &Problem, headers: &HeaderMap, measured: bool) -> Answering {
+        let started = self.0.start(measured);
+        self.ready(problem.answer(&RequestId::of(headers)), started)
+    }
+
+    fn ready(&self, answer: Response<Bytes>, started: Option<Boot>) -> Answering {
+        self.0.count(answer.status(), started);
         Answering::Ready(Some(answer.map(AnswerBody::from)))
     }
 }
 
+/// A request over HTTP/1.1 names one host, once (RFC 9112 section 3.2): of two, the parties on its way might each choose another.
+fn check_host<B>(request: &Request<B>) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if request.version() != Version::HTTP_11 || hosts == 1 {
+        return Ok(());
+    }
+    let problem = FieldProblem::new("Host", "is sent once in a request over HTTP/1.1");
+    Err(Problem::invalid(vec![problem]))
+}
+
 impl Inner {
-    fn answer_at_once<B>(&self, request: &Request<B>) -> Option<Response<Bytes>> {
+    fn check_url(&self, uri: &Uri) -> Result<(), Problem> {
         let bytes_max = self.state.settings.url_bytes_max;
-        if url_bytes(request.uri()) > bytes_max {
-            return Some(
-                Problem::url_too_long(bytes_max).answer(&RequestId::of(request.headers())),
-            );
+        if url_bytes(uri) > bytes_max {
+            return Err(Problem::url_too_long(bytes_max));
         }
-        self.reads
-            .then(|| read::answer_at_once(&self.state, request))?
+        Ok(())
+    }
+
+    fn start(&self, measured: bool) -> Option<Boot> {
+        measured.then(|| self.state.clock.now())
     }
 
     fn count(&self, status: StatusCode, started: Option<Boot>) {
@@ -188,8 +236,13 @@ where
         }
     };
     let mut answer = answer.map(AnswerBody::Routed);
+    let headers = answer.headers_mut();
     if let Some(id) = sent {
-        answer.headers_mut().insert(X_REQUEST_ID, id.header());
+        headers.insert(X_REQUEST_ID, id.header());
+    }
+    if answer.status() == StatusCode::NOT_MODIFIED {
+        // The router gives every empty body this length; here it would speak of the document (RFC 9110 section 8.6).
+        answer.headers_mut().remove(CONTENT_LENGTH);
     }
     inner.count(answer.status(), started);
     answer
@@ -230,13 +283,24 @@ impl Future for Answering {
 #[derive(Debug)]
 pub(crate) struct Watched {
     answering: Answering,
-    _open: Option<OpenRequest>,
+    open: Option<OpenRequest>,
+}
+
+impl Watched {
+    fn new(answering: Answering, watch: &Arc<Watch>) -> Self {
+        let open = matches!(answering, Answering::Routed(_)).then(|| watch.open());
+        Watched { answering, open }
+    }
 }
 
 impl Future for Watched {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answering).poll(ctx)
+        let Ok(answer) = ready!(Pin::new(&mut self.answering).poll(ctx));
+        Poll::Ready(Ok(match self.open.take() {
+            Some(request) => answer.map(|body| body.noted(request)),
+            None => answer,
+        }))
     }
 }

@@ -59,6 +59,16 @@ enum Step {
     Leave,
 }
 
+/// What the router made of a head.
+enum Routed {
+    /// The head of the answer is made; this is its body.
+    Answered(Bytes),
+    /// The `http` crate does not accept the head of the request, which hyper says.
+    Refused,
+    /// The body broke off, so that its length is not what the answer's head says.
+    Broken,
+}
+
 impl<I: AsyncRead + AsyncWrite + Unpin> Lane<I> {
     pub(crate) fn new(io: WatchedIo<I>, watch: Arc<Watch>, front: Front) -> Self {
         Lane {
@@ -79,8 +89,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<I> {
             let body = match self.step() {
                 Step::Send(body) => body,
                 Step::Route(length) => match self.route(length).await {
-                    Some(body) => body,
-                    None => return Some(self.leave()),
+                    Routed::Answered(body) => body,
+                    Routed::Refused => return Some(self.leave()),
+                    Routed::Broken => return None,
                 },
                 Step::Read => {
                     if self.read().await? == 0 {
@@ -131,20 +142,23 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<I> {
         })
     }
 
-    /// Asks the router; `None` when the head is none that the `http` crate accepts, which hyper then says.
-    async fn route(&mut self, length: usize) -> Option<Bytes> {
-        let request = head::request(&self.room[self.start..self.start + length])?;
+    /// Asks the router, now that L1 has said that it has nothing.
+    async fn route(&mut self, length: usize) -> Routed {
+        let Some(request) = head::request(&self.room[self.start..self.start + length]) else {
+            return Routed::Refused;
+        };
         let is_head = request.method() == http::Method::HEAD;
         self.start += length;
-        let Ok(answer) = self.front.answer_watched(request, &self.watch).await;
+        let Ok(answer) = self.front.route_watched(request, &self.watch).await;
         let (parts, body) = answer.into_parts();
-        // What the routes of documents answer is whole when it is there; a body that breaks off is as good as none.
-        let body = body.collect().await.map(|body| body.to_bytes());
-        let body = body.unwrap_or_default();
+        let Ok(body) = body.collect().await else {
+            return Routed::Broken;
+        };
+        let body = body.to_bytes();
         self.head.begin(&self.watch);
         self.head.put_all(&parts.headers);
         self.head.end(parts.status, body.len());
-        Some(if is_head { Bytes::new() } else { body })
+        Routed::Answered(if is_head { Bytes::new() } else { body })
     }
 
     /// Reads what has come; 0 at the end, and when the connection is idle and to be closed.
@@ -152,6 +166,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<I> {
         self.room.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
+        if self.end > 0 {
+            self.watch.awaits_head();
+        }
         let read = poll_fn(|ctx| {
             if self.end == 0 && self.watch.order() != Order::Serve {
                 return Poll::Ready(Ok(0));

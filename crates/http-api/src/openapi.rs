@@ -16,13 +16,14 @@ use crate::{batch, changes, health, read, write};
     ),
     paths(
         read::read, batch::batch_get, batch::list, write::put, write::patch, write::delete, health::livez, health::readyz,
-        health::metrics, changes::post_changes
+        health::metrics, changes::post_changes, changes::stream::get_changes
     ),
-    components(schemas(write::ProductBody, write::PriceBody, write::StockBody)),
+    components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody)),
     modifiers(&Token),
     tags(
         (name = "documents", description = "Product details"),
         (name = "writes", description = "Products of hotshelf's own tables. An answer comes when the write is durable. Without tokens in the configuration only an embedded node on a loopback address may be written to; else a token with the role `writer` is needed"),
+        (name = "changes", description = "What is no longer true, for those who keep copies of answers: drop every copy on `reset`, and when no `proof` has come for the staleness bound"),
         (name = "health", description = "On both listeners"),
         (name = "admin", description = "On the admin listener only"),
     ),
@@ -84,6 +85,7 @@ mod tests {
             "/readyz",
             "/metrics",
             "/admin/v1/changes",
+            "/v1/changes",
         ] {
             assert!(paths.contains(&path), "{path} is not in {paths:?}");
         }

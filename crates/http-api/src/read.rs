@@ -124,10 +124,11 @@ pub(crate) fn find_at_once(
 ) -> Option<Answer> {
     let min_version = asked.min_version().ok()?;
     let key = target::sought_key(&state.cache, path, query, text)?;
-    let answer = state.cache.try_get(key)?;
-    // An older version may still be good enough (a token of an older timeline); the engine knows that.
-    let is_too_old = min_version.is_some_and(|token| answer.version() < token.version());
-    (!is_too_old && !is_long_to_encode(&answer, asked)).then_some(answer)
+    let answer = match min_version {
+        None => state.cache.try_get(key)?,
+        Some(token) => state.cache.try_get_version(key, token)?,
+    };
+    (!is_long_to_encode(&answer, asked)).then_some(answer)
 }
 
 fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {

@@ -21,6 +21,7 @@ pub fn public_router(state: Arc<ApiState>) -> Router {
         // An empty id is a bad id and no unknown route.
         .route("/v1/{namespace}/", document())
         .route("/v1/{target}", get(batch::list).post(batch::batch_get))
+        .route("/v1/changes", get(changes::stream::get_changes))
         .route("/openapi.json", get(openapi_json))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));

@@ -277,7 +277,7 @@ where
     let mut is_registered = false;
     poll_fn(|ctx| {
         if !is_registered {
-            // This task is only ever woken through one waker, so once is enough.
+            // A task has one waker all its life, so once is enough.
             watch.register(ctx);
             is_registered = true;
         }

@@ -21,6 +21,8 @@ pub struct HttpSettings {
     pub batch_ids_max: usize,
     /// Writes under way at once, 1 at least; one more is answered 503.
     pub writes_max: usize,
+    /// Clients that follow the changes at once, 1 at least; one more is answered 503.
+    pub subscribers_max: usize,
     /// Changes that are posted at once; more are answered 400.
     pub changes_max: usize,
     /// Bytes of a batch's answer; documents that do not fit are left out of it and say so.
@@ -52,6 +54,7 @@ impl Default for HttpSettings {
             body_bytes_max: 256 << 10,
             batch_ids_max: 200,
             writes_max: 64,
+            subscribers_max: 1000,
             changes_max: 10_000,
             answer_bytes_max: 16 << 20,
             read_timeout: Duration::from_secs(2),

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use hotshelf_engine::{Cache, Class, ReadOptions};
 use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter, VersionToken};
-use hotshelf_telemetry::Recorder;
+use hotshelf_telemetry::{Counter, Gauge, Recorder, metric};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::settings::HttpSettings;
@@ -48,6 +48,15 @@ pub(crate) struct Writes {
     pub(crate) counters: WriteCounters,
 }
 
+/// Clients that follow the changes, and what they count.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) count: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) resets: Counter,
+}
+
 /// What the routes of both listeners work on; shared behind an `Arc`.
 #[derive(Debug)]
 pub struct ApiState {
@@ -62,7 +71,8 @@ pub struct ApiState {
     /// Who may write what.
     pub writing: Writing,
     pub(crate) writes: Writes,
-    draining: AtomicBool,
+    pub(crate) subscribers: Subscribers,
+    draining: CancellationToken,
 }
 
 impl ApiState {
@@ -72,6 +82,12 @@ impl ApiState {
             permits: Arc::new(Semaphore::new(parts.settings.writes_max)),
             counters: WriteCounters::new(),
         };
+        let subscribers = Subscribers {
+            permits: Arc::new(Semaphore::new(parts.settings.subscribers_max)),
+            count: metric::SUBSCRIBERS.gauge(&[]),
+            refused: metric::SUBSCRIBERS_REFUSED.counter(&[]),
+            resets: metric::SUBSCRIBERS_RESET.counter(&[]),
+        };
         Arc::new(ApiState {
             cache: parts.cache,
             recorder: parts.recorder,
@@ -79,19 +95,25 @@ impl ApiState {
             settings: parts.settings,
             writing: parts.writing,
             writes,
-            draining: AtomicBool::new(false),
+            subscribers,
+            draining: CancellationToken::new(),
         })
     }
 
-    /// From now on `/readyz` says no, so that load balancers look elsewhere before the listener stops.
+    /// From now on `/readyz` says no, so that load balancers look elsewhere before the listener stops, and those who follow the
+    /// changes are sent elsewhere.
     pub fn start_draining(&self) {
-        // Relaxed: nothing else is published with the mark.
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.cancel();
     }
 
     /// Whether the node is about to stop.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until the node is about to stop.
+    pub(crate) async fn draining(&self) {
+        self.draining.cancelled().await;
     }
 
     pub(crate) fn read_options(&self, min_version: Option<VersionToken>) -> ReadOptions {

@@ -7,18 +7,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::counters::Slow;
 use crate::settings::HttpSettings;
 
-/// How every HTTP/2 connection with prior knowledge begins.
-const H2_PREFACE_START: &[u8] = b"PRI ";
+/// How every HTTP/2 connection with prior knowledge begins (RFC 9113 section 3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// No moment; the listener's clock starts above it.
 const NEVER: u64 = 0;
 
@@ -63,13 +63,15 @@ pub(crate) enum Order {
 /// One connection as the watching task sees it.
 ///
 /// Every atomic is relaxed: each is a fact of its own, read some time later by one task that acts on ages far above any
-/// reordering. Only the order is paired with the waker, which brings its own fences.
+/// reordering. Only the order is paired with the waker, whose lock orders the two.
 #[derive(Debug)]
 pub(crate) struct Watch {
     ticks: Arc<Ticks>,
     order: AtomicU8,
-    waker: AtomicWaker,
-    is_h2: AtomicBool,
+    /// The connection's task; it stays when it is woken, because a second order may follow the first.
+    waker: Mutex<Option<Waker>>,
+    /// How much of the preface the connection has begun with; all of it makes it an HTTP/2 connection.
+    preface_bytes: AtomicUsize,
     /// When a request was last begun or answered.
     active_at: AtomicU64,
     /// When the first byte of the head that is being read came.
@@ -78,6 +80,8 @@ pub(crate) struct Watch {
     blocked_at: AtomicU64,
     /// Requests that are not answered yet; answers that are there at once are never counted.
     open: AtomicU32,
+    /// Answers that come bit by bit for as long as their clients like.
+    streams: AtomicU32,
     requests: AtomicU32,
 }
 
@@ -87,12 +91,13 @@ impl Watch {
         Arc::new(Watch {
             ticks,
             order: AtomicU8::new(0),
-            waker: AtomicWaker::new(),
-            is_h2: AtomicBool::new(false),
+            waker: Mutex::new(None),
+            preface_bytes: AtomicUsize::new(0),
             active_at,
             head_at: AtomicU64::new(NEVER),
             blocked_at: AtomicU64::new(NEVER),
             open: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
             requests: AtomicU32::new(0),
         })
     }
@@ -128,7 +133,9 @@ impl Watch {
     /// Tells the connection what to do; an earlier, stricter order stays.
     pub(crate) fn tell(&self, order: Order) {
         self.order.fetch_max(order as u8, Ordering::Release);
-        self.waker.wake();
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
     }
 
     pub(crate) fn order(&self) -> Order {
@@ -139,9 +146,9 @@ impl Watch {
         }
     }
 
-    /// Has the connection's task woken by orders.
+    /// Has the connection's task woken by every order that is not read yet.
     pub(crate) fn register(&self, ctx: &Context<'_>) {
-        self.waker.register(ctx.waker());
+        *self.waker.lock() = Some(ctx.waker().clone());
     }
 
     /// What the connection has been too slow at, if anything.
@@ -152,7 +159,7 @@ impl Watch {
         };
         let is_open = self.open.load(Ordering::Relaxed) > 0;
         // On HTTP/2 reads are frames of any kind, and its own pings find clients that are gone.
-        let reads_head = !is_open && !self.is_h2.load(Ordering::Relaxed);
+        let reads_head = !is_open && !self.is_h2();
         if reads_head && exceeds(&self.head_at, settings.head_timeout) {
             return Some(Slow::Head);
         }
@@ -162,7 +169,12 @@ impl Watch {
         if is_open {
             return exceeds(&self.active_at, settings.request_timeout).then_some(Slow::Request);
         }
-        exceeds(&self.active_at, settings.idle_timeout).then_some(Slow::Idle)
+        let is_idle = !self.is_streaming() && exceeds(&self.active_at, settings.idle_timeout);
+        is_idle.then_some(Slow::Idle)
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
     }
 
     /// Whether an orderly end of an idle connection did not come about, because its client is gone.
@@ -172,17 +184,40 @@ impl Watch {
             .now()
             .saturating_sub(self.active_at.load(Ordering::Relaxed));
         self.open.load(Ordering::Relaxed) == 0
+            && !self.is_streaming()
             && u128::from(idle) > 2 * settings.idle_timeout.as_millis()
     }
 
     fn has_read(&self, bytes: &[u8]) {
-        if self.head_at.load(Ordering::Relaxed) != NEVER {
+        self.awaits_head();
+        if self.requests.load(Ordering::Relaxed) == 0 {
+            self.look_for_preface(bytes);
+        }
+    }
+
+    /// Notes that a part of a head is there and the rest is waited for.
+    pub(crate) fn awaits_head(&self) {
+        if self.head_at.load(Ordering::Relaxed) == NEVER {
+            self.head_at.store(self.ticks.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn is_h2(&self) -> bool {
+        self.preface_bytes.load(Ordering::Relaxed) == H2_PREFACE.len()
+    }
+
+    fn look_for_preface(&self, bytes: &[u8]) {
+        let came = self.preface_bytes.load(Ordering::Relaxed);
+        let Some(left) = H2_PREFACE.get(came..).filter(|left| !left.is_empty()) else {
             return;
-        }
-        self.head_at.store(self.ticks.now(), Ordering::Relaxed);
-        if self.requests.load(Ordering::Relaxed) == 0 && bytes.starts_with(H2_PREFACE_START) {
-            self.is_h2.store(true, Ordering::Relaxed);
-        }
+        };
+        let count = left.len().min(bytes.len());
+        let came = if left[..count] == bytes[..count] {
+            came + count
+        } else {
+            usize::MAX
+        };
+        self.preface_bytes.store(came, Ordering::Relaxed);
     }
 
     fn has_written(&self, taken: &Poll<io::Result<usize>>, wanted: usize) {
@@ -202,6 +237,28 @@ impl Watch {
 /// Counts a request as open until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OpenRequest(Arc<Watch>);
+
+impl OpenRequest {
+    /// The request is answered; what is left of its answer comes bit by bit.
+    pub(crate) fn streamed(self) -> StreamedAnswer {
+        let watch = Arc::clone(&self.0);
+        watch.streams.fetch_add(1, Ordering::Relaxed);
+        StreamedAnswer(watch)
+    }
+}
+
+/// Keeps a connection from being idle until it is dropped.
+#[derive(Debug)]
+pub struct StreamedAnswer(Arc<Watch>);
+
+impl Drop for StreamedAnswer {
+    fn drop(&mut self) {
+        self.0
+            .active_at
+            .store(self.0.ticks.now(), Ordering::Relaxed);
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Drop for OpenRequest {
     fn drop(&mut self) {

@@ -66,6 +66,7 @@ pub(crate) fn http(config: &Config) -> HttpSettings {
         batch_ids_max: http.batch_ids_max,
         answer_bytes_max: http.batch_bytes_max,
         writes_max: http.writes_max,
+        subscribers_max: http.subscribers_max,
         changes_max: config.admin().changes_max,
         streams_max: http.streams_max,
         read_timeout: http.request_timeout,

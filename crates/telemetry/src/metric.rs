@@ -150,6 +150,12 @@ metrics_list! {
         "Open connections.";
     HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]
         "Connections closed at once because the limit was reached.";
+    SUBSCRIBERS = Gauge "hotshelf_subscribers" []
+        "Clients that follow /v1/changes.";
+    SUBSCRIBERS_REFUSED = Counter "hotshelf_subscribers_refused_total" []
+        "Clients of /v1/changes that were turned away because the limit was reached.";
+    SUBSCRIBERS_RESET = Counter "hotshelf_subscribers_reset_total" []
+        "Resets sent to clients of /v1/changes; one for each that begins, and one whenever what has changed cannot be told.";
     HTTP_CONNECTIONS_SLOW = Counter "hotshelf_http_connections_slow_total" ["listener", "reason"]
         "Connections closed because the client was too slow: head, reading, request or idle.";
     L3_RECREATED = Counter "hotshelf_l3_recreated_total" []

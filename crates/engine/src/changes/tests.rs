@@ -15,7 +15,7 @@ fn row(position: u64) -> LogRow {
 }
 
 fn at(position: u64) -> Mark {
-    mark(&row(position))
+    Mark::of(&row(position))
 }
 
 fn cursor(position: u64) -> Cursor {
@@ -43,6 +43,36 @@ async fn positions(changes: &mut Changes, count: usize) -> Vec<u64> {
         }
     }
     positions
+}
+
+#[test]
+fn a_mark_is_one_text_and_no_other_text_is_a_mark() {
+    for mark in [
+        Mark::default(),
+        at(7),
+        Mark {
+            position: Position(u64::MAX),
+            nonce: u64::MAX,
+        },
+    ] {
+        assert_eq!(mark.to_string().parse(), Ok(mark));
+    }
+    for text in [
+        "",
+        "7",
+        "7-",
+        "-46",
+        "+7-46",
+        "7-+46",
+        "07-46",
+        "7-046",
+        "7-4G",
+        "7-AB",
+        "7-46-1",
+        "18446744073709551616-0",
+    ] {
+        assert_eq!(text.parse::<Mark>(), Err(NotAMark), "{text}");
+    }
 }
 
 #[tokio::test]

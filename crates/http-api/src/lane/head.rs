@@ -22,7 +22,7 @@ pub(super) enum Sight<'a> {
     Foreign,
 }
 
-/// A GET or HEAD over HTTP/1.1 that has no body and leaves the connection open.
+/// A GET or HEAD over HTTP/1.1 that names one host, has no body and leaves the connection open.
 #[derive(Debug)]
 pub(crate) struct Ordinary<'a> {
     pub(crate) path: &'a str,
@@ -63,11 +63,16 @@ fn ordinary<'a>(parsed: &httparse::Request<'_, 'a>) -> Option<Ordinary<'a>> {
         _ => return None,
     };
     let mut asked = Asked::nothing(is_head);
+    let mut hosts = 0;
     for line in &*parsed.headers {
         if !leaves_the_connection_alone(line.name, line.value) {
             return None;
         }
+        hosts += usize::from(line.name.eq_ignore_ascii_case("host"));
         asked.note(line.name, line.value);
+    }
+    if hosts != 1 {
+        return None;
     }
     let target = parsed.path?;
     if !target.starts_with('/') || !target.bytes().all(is_plain) {

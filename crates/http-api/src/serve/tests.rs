@@ -450,7 +450,8 @@ async fn requests_under_way_end_before_the_listener_does() {
 async fn a_request_that_does_not_end_is_cut_off_after_the_drain_timeout() {
     let settings = HttpSettings {
         drain_timeout: Duration::from_millis(200),
-        read_timeout: LIMIT,
+        // Nothing but the order to close can end the connection.
+        read_timeout: 10 * LIMIT,
         ..HttpSettings::default()
     };
     let running = Running::start(settings).await;
@@ -468,6 +469,76 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_drain_timeout() {
 }
 
 #[tokio::test]
+async fn a_head_that_does_not_end_is_closed_however_it_began() {
+    let running = Running::start(HttpSettings {
+        head_timeout: Duration::from_millis(100),
+        ..HttpSettings::default()
+    })
+    .await;
+    let pipelined = [GET_A, b"G"].concat();
+    for beginning in [&b"PRI "[..], b"PRI * HTTP/2.0\r\n\r\nSX", b"G", &pipelined] {
+        let mut stream = running.connect().await;
+        stream.write_all(beginning).await.unwrap();
+        let answered = String::from_utf8(closed(&mut stream).await).unwrap();
+        let answers = answered.matches("HTTP/1.1 200").count();
+        assert_eq!(answers, usize::from(beginning == pipelined), "{answered}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let running = Running::start(HttpSettings::default()).await;
+    for path in ["/v1/products/a", "/livez"] {
+        for (hosts, expected) in [
+            ("host: x\r\n", "HTTP/1.1 200"),
+            ("", "HTTP/1.1 400"),
+            ("host: x\r\nhost: x\r\n", "HTTP/1.1 400"),
+        ] {
+            let mut stream = running.connect().await;
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let answer = answer_of(&mut stream).await;
+            assert!(answer.starts_with(expected), "{request}{answer}");
+            assert!(
+                expected.ends_with("200") || answer.contains(r#""field":"Host""#),
+                "{answer}"
+            );
+        }
+    }
+    let mut stream = running.connect().await;
+    let old = b"GET /livez HTTP/1.0\r\n\r\n";
+    stream.write_all(old).await.unwrap();
+    assert!(answer_of(&mut stream).await.contains(" 200 OK"));
+}
+
+#[tokio::test]
+async fn a_304_has_no_length_whoever_answers() {
+    let running = Running::start(HttpSettings::default()).await;
+    let tag = running.shop.get("/v1/products/a").await;
+    let request = format!(
+        "GET /v1/products/a HTTP/1.1\r\nhost: x\r\nif-none-match: {}\r\n",
+        tag.header("etag")
+    );
+    let cache = &running.shop.state.cache;
+    let key = crate::target::document_key(cache, "/v1/products/a", None).unwrap();
+    for more in ["\r\n", "te: trailers\r\n\r\n"] {
+        let mut stream = running.connect().await;
+        for is_held in [true, false] {
+            if !is_held {
+                cache.remove_from_l1(&key);
+            }
+            stream
+                .write_all(format!("{request}{more}").as_bytes())
+                .await
+                .unwrap();
+            let answer = answer_of(&mut stream).await;
+            assert!(answer.starts_with("HTTP/1.1 304"), "{answer}");
+            assert!(!answer.contains("content-length"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_an_answer_is_given_up() {
     let settings = HttpSettings {
         request_timeout: Duration::from_millis(300),
@@ -479,4 +550,34 @@ async fn a_request_without_an_answer_is_given_up() {
     let mut waiting = running.connect().await;
     waiting.write_all(GET_A).await.unwrap();
     assert!(closed(&mut waiting).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_of_changes_outlasts_the_idle_time_and_ends_with_the_node() {
+    let running = Running::start(HttpSettings {
+        idle_timeout: Duration::from_millis(50),
+        request_timeout: Duration::from_millis(50),
+        ..HttpSettings::default()
+    })
+    .await;
+    let mut stream = running.connect().await;
+    stream
+        .write_all(b"GET /v1/changes HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut text = String::new();
+    // A proof comes each half second, ten times the idle time.
+    while text.matches("event: proof").count() < 3 {
+        let mut part = [0; 4096];
+        let read = tokio::time::timeout(LIMIT, stream.read(&mut part)).await;
+        let count = read.unwrap().unwrap();
+        assert_ne!(count, 0, "closed after {text}");
+        text += std::str::from_utf8(&part[..count]).unwrap();
+    }
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.contains("event: reset"), "{text}");
+    running.shop.state.start_draining();
+    let rest = String::from_utf8(closed(&mut stream).await).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+    assert_eq!(running.stop().await, Drained { cut_off: 0 });
 }

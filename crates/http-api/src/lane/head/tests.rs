@@ -20,7 +20,7 @@ fn sight_of(head: &str) -> &'static str {
 #[test]
 fn a_plain_read_is_ordinary() {
     for head in [
-        "GET /v1/products/a HTTP/1.1\r\n\r\n",
+        "GET /v1/products/a HTTP/1.1\r\nHost: x\r\n\r\n",
         "HEAD /v1/products/a%2Fb?locale=de HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /v1/products/a HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n",
         "GET /v1/products?ids=a,b HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\naccept-encoding: zstd\r\n\r\n",
@@ -114,8 +114,16 @@ fn what_parsers_disagree_about_is_foreign() {
 }
 
 #[test]
+fn a_head_that_does_not_name_one_host_is_foreign() {
+    for hosts in ["", "Host: x\r\nHost: x\r\n", "Host: x\r\nHOST: y\r\n"] {
+        let head = format!("{LINE}{hosts}\r\n");
+        assert_eq!(sight_of(&head), "foreign", "{hosts}");
+    }
+}
+
+#[test]
 fn what_follows_a_head_is_not_part_of_it() {
-    let head = format!("{LINE}\r\n");
+    let head = format!("{LINE}Host: x\r\n\r\n");
     let both = format!("{head}{head}");
     let Sight::Ordinary(length, ordinary) = look(both.as_bytes()) else {
         panic!("it is ordinary")
