@@ -90,7 +90,7 @@ impl Answer {
     /// The document in a content coding, made once and kept with the entry; `None` when it would not be smaller.
     ///
     /// The first call for a coding compresses on the caller's thread.
-    pub fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+    pub fn encoded(&self, encoding: Encoding) -> Option<&Bytes> {
         self.slot.encoded(encoding)
     }
 

@@ -279,9 +279,9 @@ impl Slot {
         &self.body
     }
 
-    pub(crate) fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+    pub(crate) fn encoded(&self, encoding: Encoding) -> Option<&Bytes> {
         if encoding == Encoding::Identity {
-            return Some(self.body.clone());
+            return Some(&self.body);
         }
         if self.body.len() < ENCODE_BYTES_MIN {
             return None;
@@ -295,7 +295,7 @@ impl Slot {
                 .gzip
                 .get_or_init(|| smaller(gzip(&self.body), &self.body)),
         };
-        made.clone()
+        made.as_ref()
     }
 
     /// Whether nothing is left to compress for this encoding.

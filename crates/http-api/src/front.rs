@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::HttpBody;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use hotshelf_engine::Answer;
 use hotshelf_model::{Boot, Clock, FieldProblem};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
@@ -18,10 +19,9 @@ use tower::Service;
 
 use crate::body::AnswerBody;
 use crate::counters::Counters;
-use crate::headers::HeaderSink;
 use crate::lane::Ordinary;
 use crate::problem::Problem;
-use crate::read::{self, Rendered};
+use crate::read;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::settings::HttpSettings;
 use crate::state::ApiState;
@@ -90,26 +90,29 @@ impl Front {
         name.is_some_and(|name| self.0.state.cache.namespace(name).is_some())
     }
 
-    /// Answers an ordinary read at once if L1 may serve it now: puts the headers and gives the rest. The key's text is made in `key`.
+    /// What L1 may serve now to an ordinary read, and when the read began if its duration is to be observed. The key's text is made in
+    /// `key`.
     pub(crate) fn hit(
         &self,
         ordinary: &Ordinary<'_>,
         watch: &Watch,
         key: &mut String,
-        sink: &mut impl HeaderSink,
-    ) -> Option<Rendered> {
+    ) -> Option<(Answer, Option<Boot>)> {
         let inner = &*self.0;
         let Ordinary { path, query, asked } = ordinary;
         let url_bytes = path.len() + query.map_or(0, |query| query.len() + 1);
         if url_bytes > inner.state.settings.url_bytes_max {
             return None;
         }
-        let started = watch.is_measured().then(|| inner.state.clock.now());
+        let started = inner.start(watch.is_measured());
         let answer = read::find_at_once(&inner.state, (path, *query), asked, key)?;
         watch.begun();
-        let rendered = read::render(&answer, asked, sink);
-        inner.count(rendered.status, started);
-        Some(rendered)
+        Some((answer, started))
+    }
+
+    /// Counts an answer; with the moment at which the request began its duration is observed too.
+    pub(crate) fn count(&self, status: StatusCode, started: Option<Boot>) {
+        self.0.count(status, started);
     }
 
     /// Answers a request of a connection, which counts as open while a route works on it.

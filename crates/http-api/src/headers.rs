@@ -21,10 +21,13 @@ const VALUES_BYTES: usize = 192;
 
 /// Where the headers of an answer are put: the map of one that hyper writes, or the text of one that is written here.
 pub(crate) trait HeaderSink {
+    /// What values are written to.
+    type Text: BufMut;
+
     fn put(&mut self, name: &HeaderName, value: &'static str);
 
     /// Puts a header whose value `write` appends.
-    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut BytesMut));
+    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut Self::Text));
 }
 
 /// A map, and the bytes that its values share.
@@ -44,6 +47,8 @@ impl MapSink {
 }
 
 impl HeaderSink for MapSink {
+    type Text = BytesMut;
+
     fn put(&mut self, name: &HeaderName, value: &'static str) {
         self.headers.insert(name, HeaderValue::from_static(value));
     }
@@ -99,7 +104,7 @@ impl Facts {
     }
 
     /// RFC 9211: a hit with the time it stays fresh (negative when stale), or a miss that went to the origin.
-    fn put_cache_status(&self, text: &mut BytesMut) {
+    fn put_cache_status(&self, text: &mut impl BufMut) {
         if self.tier == TierName::Origin {
             text.put_slice(b"hotshelf; fwd=miss; detail=origin");
             return;
@@ -143,7 +148,7 @@ impl Tag {
     }
 
     /// Writes the tag of one encoding, quotes included: `"3-18447-1a2b3c4d-5e6f7a8b-zstd"`.
-    pub(crate) fn put(self, text: &mut BytesMut, encoding: Encoding) {
+    pub(crate) fn put(self, text: &mut impl BufMut, encoding: Encoding) {
         text.put_u8(b'"');
         self.put_bare(text);
         if encoding != Encoding::Identity {
@@ -161,7 +166,7 @@ impl Tag {
     }
 
     /// Writes the tag of the document as it is, without quotes, as it stands in a batch.
-    pub(crate) fn put_bare(self, text: &mut BytesMut) {
+    pub(crate) fn put_bare(self, text: &mut impl BufMut) {
         put_version(text, self.version);
         text.put_u8(b'-');
         put_hex(text, self.shape.0);
@@ -177,14 +182,14 @@ pub(crate) fn put_content_encoding(sink: &mut impl HeaderSink, encoding: Encodin
     }
 }
 
-pub(crate) fn put_version(text: &mut BytesMut, version: Version) {
+pub(crate) fn put_version(text: &mut impl BufMut, version: Version) {
     put_decimal(text, version.timeline());
     text.put_u8(b'-');
     put_decimal(text, version.sequence());
 }
 
 /// Writes a number without `fmt`, which would cost more than everything else in these headers.
-pub(crate) fn put_decimal(text: &mut BytesMut, mut number: u64) {
+pub(crate) fn put_decimal(text: &mut impl BufMut, mut number: u64) {
     let mut digits = [0_u8; 20];
     let mut start = digits.len();
     loop {
@@ -198,7 +203,7 @@ pub(crate) fn put_decimal(text: &mut BytesMut, mut number: u64) {
     text.put_slice(&digits[start..]);
 }
 
-fn put_hex(text: &mut BytesMut, number: u32) {
+fn put_hex(text: &mut impl BufMut, number: u32) {
     let digit = |nibble: u32| b"0123456789abcdef"[usize::try_from(nibble & 15).unwrap_or_default()];
     text.put_slice(&std::array::from_fn::<u8, 8, _>(|index| {
         digit(number >> (28 - 4 * index))

@@ -1,5 +1,6 @@
 //! `GET|HEAD /v1/{namespace}/{id}`: one document. An L1 hit is answered without a route, a task or a wait.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -95,9 +96,9 @@ impl<'a> Asked<'a> {
 
 /// An answer that is made but for the lines that every answer has. Of one to HEAD the body is not sent.
 #[derive(Debug)]
-pub(crate) struct Rendered {
+pub(crate) struct Rendered<'a> {
     pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
+    pub(crate) body: Cow<'a, Bytes>,
 }
 
 /// Answers from L1 when the request is a good one and L1 may serve it now; `None` leaves everything else to the route.
@@ -196,7 +197,7 @@ async fn find(state: &ApiState, request: &Parts, asked: &Asked<'_>) -> Result<An
     if is_long_to_encode(&found, asked) {
         let (answer, encoding) = (found.clone(), asked.encoding());
         // Should it fail there, it is done here.
-        tokio::task::spawn_blocking(move || drop(answer.encoded(encoding)))
+        tokio::task::spawn_blocking(move || answer.encoded(encoding).is_some())
             .await
             .ok();
     }
@@ -204,18 +205,26 @@ async fn find(state: &ApiState, request: &Parts, asked: &Asked<'_>) -> Result<An
 }
 
 /// Puts the headers and gives the rest. The request's id comes back when the client sent one, and always with a problem.
-pub(crate) fn render(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
+pub(crate) fn render<'a>(
+    answer: &'a Answer,
+    asked: &Asked<'_>,
+    sink: &mut impl HeaderSink,
+) -> Rendered<'a> {
     match answer.kind() {
         Kind::Present => render_document(answer, asked, sink),
         Kind::Absent => render_absent(answer, asked, sink),
     }
 }
 
-fn render_document(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
+fn render_document<'a>(
+    answer: &'a Answer,
+    asked: &Asked<'_>,
+    sink: &mut impl HeaderSink,
+) -> Rendered<'a> {
     let preferred = asked.encoding();
     let (encoding, body) = match answer.encoded(preferred) {
         Some(body) => (preferred, body),
-        None => (Encoding::Identity, answer.document().clone()),
+        None => (Encoding::Identity, answer.document()),
     };
     let tag = Tag::of(answer);
     sink.put_written(&ETAG, |text| tag.put(text, encoding));
@@ -227,18 +236,22 @@ fn render_document(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSin
     if !asked.tags.is_empty() && asked.holds(&tag.text(encoding)) {
         return Rendered {
             status: StatusCode::NOT_MODIFIED,
-            body: Bytes::new(),
+            body: Cow::Owned(Bytes::new()),
         };
     }
     sink.put(&CONTENT_TYPE, "application/json");
     put_content_encoding(sink, encoding);
     Rendered {
         status: StatusCode::OK,
-        body,
+        body: Cow::Borrowed(body),
     }
 }
 
-fn render_absent(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink) -> Rendered {
+fn render_absent(
+    answer: &Answer,
+    asked: &Asked<'_>,
+    sink: &mut impl HeaderSink,
+) -> Rendered<'static> {
     Facts::of(answer).put(sink);
     sink.put(&CONTENT_TYPE, PROBLEM_JSON);
     let sent = asked.request_id().and_then(RequestId::of_sane);
@@ -248,7 +261,7 @@ fn render_absent(answer: &Answer, asked: &Asked<'_>, sink: &mut impl HeaderSink)
     });
     Rendered {
         status: StatusCode::NOT_FOUND,
-        body: Problem::absent().body(&request_id),
+        body: Cow::Owned(Problem::absent().body(&request_id)),
     }
 }
 
@@ -259,9 +272,9 @@ fn respond(answer: &Answer, asked: &Asked<'_>) -> http::Response<Bytes> {
     if asked.is_head && rendered.status != StatusCode::NOT_MODIFIED {
         let length = HeaderValue::from(rendered.body.len());
         sink.headers.insert(CONTENT_LENGTH, length);
-        rendered.body = Bytes::new();
+        rendered.body = Cow::Owned(Bytes::new());
     }
-    let mut response = http::Response::new(rendered.body);
+    let mut response = http::Response::new(rendered.body.into_owned());
     *response.status_mut() = rendered.status;
     *response.headers_mut() = sink.headers;
     response

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut};
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, StatusCode};
 use httpdate::HttpDate;
@@ -17,10 +17,10 @@ const STATUS_ROOM: usize = 56;
 const HEAD_BYTES: usize = 512;
 const END_OF_LINE: &[u8] = b"\r\n";
 
-/// A head that is being written, and then what of it was not sent yet.
+/// A head that is being written, with the body when that is short, and then what of it was not sent yet.
 #[derive(Debug)]
 pub(super) struct AnswerHead {
-    text: BytesMut,
+    text: Vec<u8>,
     /// Where what is left to send begins.
     at: usize,
     has_length: bool,
@@ -33,7 +33,7 @@ pub(super) struct AnswerHead {
 impl AnswerHead {
     pub(super) fn new() -> Self {
         AnswerHead {
-            text: BytesMut::with_capacity(HEAD_BYTES),
+            text: Vec::with_capacity(HEAD_BYTES),
             at: 0,
             has_length: false,
             is_last: false,
@@ -50,7 +50,7 @@ impl AnswerHead {
     /// Begins the next head; it is the connection's last when the connection is to end.
     pub(super) fn begin(&mut self, watch: &Watch) {
         self.text.clear();
-        self.text.put_bytes(b' ', STATUS_ROOM);
+        self.text.resize(STATUS_ROOM, b' ');
         self.has_length = false;
         self.is_last = watch.order() != Order::Serve;
         let seconds = watch.unix_seconds();
@@ -91,6 +91,11 @@ impl AnswerHead {
         self.put_status(status);
     }
 
+    /// Puts a short body behind the head that has ended.
+    pub(super) fn put_body(&mut self, body: &[u8]) {
+        self.text.put_slice(body);
+    }
+
     /// Puts the status line right before the headers.
     fn put_status(&mut self, status: StatusCode) {
         let reason = status.canonical_reason().unwrap_or_default().as_bytes();
@@ -112,11 +117,13 @@ impl AnswerHead {
 }
 
 impl HeaderSink for AnswerHead {
+    type Text = Vec<u8>;
+
     fn put(&mut self, name: &HeaderName, value: &'static str) {
         self.put_written(name, |text| text.put_slice(value.as_bytes()));
     }
 
-    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut BytesMut)) {
+    fn put_written(&mut self, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>)) {
         self.text.put_slice(name.as_str().as_bytes());
         self.text.put_slice(b": ");
         write(&mut self.text);
