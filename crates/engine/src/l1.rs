@@ -1,21 +1,29 @@
 //! L1: two bounded maps in the process, one for documents and one for absent entries, so that a flood of unknown ids evicts nothing.
 //!
-//! moka bounds the size and chooses whom to evict; whether a copy may be served is never asked of it.
+//! `quick_cache` bounds the size and chooses whom to evict; whether a copy may be served is never asked of it.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use equivalent::Equivalent;
 use hotshelf_model::{Key, KeyRef, Kind, Version};
-use hotshelf_telemetry::metric;
-use moka::notification::RemovalCause;
-use moka::sync::Cache;
+use hotshelf_telemetry::{Counter, metric};
+use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
 use crate::ledger::Sight;
 use crate::slot::Slot;
 
-/// What moka keeps for an entry beyond key and value: measured by `benches/hot_path`, rounded up.
-const BOOKKEEPING_BYTES: usize = 256;
+/// What the map keeps for an entry beyond key and value: measured by `benches/memory`, rounded up.
+const BOOKKEEPING_BYTES: usize = 96;
+/// What a document's entry weighs when nothing is known yet; only the policy's memory of what it has evicted is sized by it.
+const PRESENT_BYTES_USUAL: u64 = 2048;
+/// The same of an absent entry.
+const ABSENT_BYTES_USUAL: u64 = 384;
+/// A shard is no smaller than this, because an entry that does not fit its shard is not kept.
+const SHARD_BYTES_MIN: u64 = 16 << 20;
+/// More shards than this keep nobody from waiting.
+const SHARDS_MAX: u64 = 256;
 
 /// A key brings its own seeded hash.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +58,34 @@ impl Equivalent<Key> for Sought<'_> {
     }
 }
 
-type Map = Cache<Key, Arc<Slot>, BuildHasherDefault<KeyHasher>>;
+/// An entry weighs what it holds in memory.
+#[derive(Clone, Copy, Debug)]
+struct Bytes;
+
+impl Weighter<Key, Arc<Slot>> for Bytes {
+    fn weight(&self, key: &Key, slot: &Arc<Slot>) -> u64 {
+        let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+/// Counts evictions, and has what was evicted dropped after the shard's lock is.
+#[derive(Clone, Debug)]
+struct Evictions(Counter);
+
+impl Lifecycle<Key, Arc<Slot>> for Evictions {
+    type RequestState = Vec<(Key, Arc<Slot>)>;
+
+    fn before_evict(&self, _state: &mut Self::RequestState, _key: &Key, _slot: &mut Arc<Slot>) {
+        self.0.increment(1);
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, key: Key, slot: Arc<Slot>) {
+        state.push((key, slot));
+    }
+}
+
+type Map = Cache<Key, Arc<Slot>, Bytes, BuildHasherDefault<KeyHasher>, Evictions>;
 
 #[derive(Debug)]
 pub(crate) struct L1 {
@@ -58,28 +93,30 @@ pub(crate) struct L1 {
     absent: Map,
 }
 
-fn map(bytes_max: u64, tier: &'static str) -> Map {
-    let evictions = metric::EVICTIONS.counter(&[("tier", tier)]);
-    Cache::builder()
-        .max_capacity(bytes_max)
-        // Takes no lock of ours: it may run inside a put.
-        .eviction_listener(move |_, _, cause| {
-            if cause == RemovalCause::Size {
-                evictions.increment(1);
-            }
-        })
-        .weigher(|key: &Key, slot: &Arc<Slot>| {
-            let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
-            u32::try_from(bytes).unwrap_or(u32::MAX)
-        })
-        .build_with_hasher(BuildHasherDefault::default())
+#[expect(
+    clippy::expect_used,
+    reason = "the options lack nothing that is required"
+)]
+fn map(bytes_max: u64, bytes_usual: u64, tier: &'static str) -> Map {
+    let shards = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
+    // Shards are made in powers of two.
+    let shards = 1 << shards.ilog2();
+    let entries = usize::try_from(bytes_max / bytes_usual).unwrap_or(usize::MAX);
+    let options = OptionsBuilder::new()
+        .shards(shards)
+        .estimated_items_capacity(entries)
+        .weight_capacity(bytes_max)
+        .build()
+        .expect("both capacities are given");
+    let evictions = Evictions(metric::EVICTIONS.counter(&[("tier", tier)]));
+    Cache::with_options(options, Bytes, BuildHasherDefault::default(), evictions)
 }
 
 impl L1 {
     pub(crate) fn new(bytes_max: u64, absent_bytes_max: u64) -> Self {
         L1 {
-            present: map(bytes_max, "l1"),
-            absent: map(absent_bytes_max, "l1_absent"),
+            present: map(bytes_max, PRESENT_BYTES_USUAL, "l1"),
+            absent: map(absent_bytes_max, ABSENT_BYTES_USUAL, "l1_absent"),
         }
     }
 
@@ -89,11 +126,17 @@ impl L1 {
         self.present.get(&key).or_else(|| self.absent.get(&key))
     }
 
+    /// What a get would give. It does not count as an access.
+    pub(crate) fn peek<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<Arc<Slot>> {
+        let key = Sought(key.into());
+        self.present.peek(&key).or_else(|| self.absent.peek(&key))
+    }
+
     /// Puts a copy, unless a newer one is there. Returns whether it did.
     ///
     /// `_sight` is the right to do so: no record of the key is applied, and no other copy is put, before it is dropped.
     pub(crate) fn put(&self, _sight: &Sight<'_>, key: &Key, slot: Arc<Slot>) -> bool {
-        if self.get(key).is_some_and(|held| held.outranks(&slot)) {
+        if self.peek(key).is_some_and(|held| held.outranks(&slot)) {
             return false;
         }
         let (map, other) = match slot.kind() {
@@ -101,30 +144,27 @@ impl L1 {
             Kind::Absent => (&self.absent, &self.present),
         };
         map.insert(key.clone(), slot);
-        other.invalidate(key);
+        other.remove(key);
         true
     }
 
     /// Removes a copy that is older than `version`.
     pub(crate) fn remove_older(&self, key: &Key, version: Version) {
         for map in [&self.present, &self.absent] {
-            // The question first: unlike a get, it does not count as an access.
-            if map.contains_key(key) && map.get(key).is_some_and(|slot| slot.version() < version) {
-                map.invalidate(key);
-            }
+            map.remove_if(key, |slot| slot.version() < version);
         }
     }
 
     pub(crate) fn remove(&self, key: &Key) {
-        self.present.invalidate(key);
-        self.absent.invalidate(key);
+        self.present.remove(key);
+        self.absent.remove(key);
     }
 
     /// (entries, bytes) of documents and of absent entries.
     pub(crate) fn usage(&self) -> [(u64, u64); 2] {
         [&self.present, &self.absent].map(|map| {
-            map.run_pending_tasks();
-            (map.entry_count(), map.weighted_size())
+            let entries = u64::try_from(map.len()).unwrap_or(u64::MAX);
+            (entries, map.weight())
         })
     }
 }

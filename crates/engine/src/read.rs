@@ -118,7 +118,7 @@ impl Engine {
         let held = landed.slot.held();
         // Before the look at L1.
         let context = self.follower.context();
-        let in_l1 = self.l1.get(key);
+        let in_l1 = self.l1.peek(key);
         let is_proved = !held.tracked
             || in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
                 && self.follower.ledger.is_living(&landed.slot, &context);
