@@ -406,3 +406,21 @@ fn thousands_of_idle_connections_are_held_within_bounds() {
     assert!(counts.slowest < Duration::from_secs(5));
     client::request(&node.address(), "GET", "/readyz", &[], b"").unwrap();
 }
+
+#[test]
+fn a_node_that_is_about_to_stop_answers_until_balancers_have_noticed() {
+    let shop = Shop::sqlite();
+    let node = Node::start(&(shop.toml() + "[node]\ndrain_delay_s = 300\n"));
+    node.product("sku-0001").expect(200);
+    node.terminate();
+    wait_until("the node says that it drains", SOON, || {
+        node.get("/readyz").status == 503
+    });
+    // On connections of their own, as a balancer's checks and requests are.
+    assert!(node.get("/readyz").text().contains("draining"));
+    node.product("sku-0001").expect(200);
+    node.admin("/readyz").expect(503);
+    // Nobody has to wait for that.
+    node.terminate();
+    node.wait_end();
+}

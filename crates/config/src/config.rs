@@ -116,6 +116,7 @@ impl Config {
 pub struct NodeConfig {
     pub name: Option<String>,
     pub data_dir: PathBuf,
+    pub drain_delay: Duration,
     pub drain_timeout: Duration,
 }
 

@@ -145,7 +145,10 @@ section! {
     name: String, Text, unset "the machine's host name", example "\"shop-1\"";
     /// The folder of everything that this node keeps on disk. Relative paths start at the working directory.
     data_dir: PathBuf = "./data".into(), Path;
-    /// How long requests that have begun may take to end after SIGTERM or Ctrl-C.
+    /// How long the node goes on answering after SIGTERM or Ctrl-C while `/readyz` says that it drains, so that load balancers look elsewhere
+    /// before it takes no more connections.
+    drain_delay_s: u64 = 0, count(0, 300);
+    /// How long requests that have begun may take to end after that.
     drain_timeout_s: u64 = 10, count(1, 600);
 }
 

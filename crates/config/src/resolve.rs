@@ -134,6 +134,7 @@ fn sections(raw: &RawConfig) -> Config {
         node: NodeConfig {
             name: raw.node.name.clone(),
             data_dir,
+            drain_delay: seconds(raw.node.drain_delay_s()),
             drain_timeout: seconds(raw.node.drain_timeout_s()),
         },
         log: LogConfig {

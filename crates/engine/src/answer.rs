@@ -87,7 +87,8 @@ impl Answer {
         self.slot.document()
     }
 
-    /// The document in a content coding, made once and kept with the entry; `None` when it would not be smaller.
+    /// The document in a content coding, made once and kept with the entry; `None` when it, and the other one
+    /// if that was asked for before, would take more than half of the document's bytes.
     ///
     /// The first call for a coding compresses on the caller's thread.
     pub fn encoded(&self, encoding: Encoding) -> Option<&Bytes> {

@@ -115,7 +115,7 @@ pub(crate) struct Slot {
 }
 
 /// What few copies have: a moment at which the document changes by time alone, and other encodings, each made once, when it is first
-/// asked for; `None` where it would not be smaller.
+/// asked for; `None` where it would take more room than there is for it.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     valid_until: Option<DbTime>,
@@ -142,8 +142,10 @@ impl Slot {
         let extras = Extras {
             valid_until: entry.valid_until,
             zstd: match &entry.body().zstd {
-                Some(zstd) => OnceLock::from(Some(zstd.clone())),
-                None => OnceLock::new(),
+                Some(zstd) if zstd.len() <= encodings_bytes(&entry.body().identity) => {
+                    OnceLock::from(Some(zstd.clone()))
+                }
+                _ => OnceLock::new(),
             },
             gzip: OnceLock::new(),
         };
@@ -288,14 +290,28 @@ impl Slot {
         }
         let extras = self.extras.get_or_init(Box::default);
         let made = match encoding {
-            Encoding::Zstd => extras
-                .zstd
-                .get_or_init(|| smaller(zstd::bulk::compress(&self.body, ZSTD_LEVEL), &self.body)),
+            Encoding::Zstd => extras.zstd.get_or_init(|| {
+                let encoded = zstd::bulk::compress(&self.body, ZSTD_LEVEL);
+                self.fitting(encoded, &extras.gzip)
+            }),
             Encoding::Gzip | Encoding::Identity => extras
                 .gzip
-                .get_or_init(|| smaller(gzip(&self.body), &self.body)),
+                .get_or_init(|| self.fitting(gzip(&self.body), &extras.zstd)),
         };
         made.as_ref()
+    }
+
+    /// An encoding, if it fits into the room that the slot accounts for beside the other one.
+    fn fitting(
+        &self,
+        encoded: std::io::Result<Vec<u8>>,
+        other: &OnceLock<Option<Bytes>>,
+    ) -> Option<Bytes> {
+        let taken = other.get().and_then(Option::as_ref).map_or(0, Bytes::len);
+        let encoded = encoded.ok()?;
+        // A copy, because the compressor leaves room behind its result that nobody accounts for.
+        (taken + encoded.len() <= encodings_bytes(&self.body))
+            .then(|| Bytes::copy_from_slice(&encoded))
     }
 
     /// Whether nothing is left to compress for this encoding.
@@ -337,26 +353,23 @@ impl Slot {
         pause & QUIET != 0 && tick(now) < pause & TICK_MAX
     }
 
-    /// Bytes that the slot accounts for: itself and its document, and half as much again for the encodings that may be made.
+    /// Bytes that the slot accounts for: itself, its document, and room for the encodings that may be made.
     pub(crate) fn bytes(&self) -> usize {
-        let encodings = if self.body.len() < ENCODE_BYTES_MIN {
-            0
-        } else {
-            self.body.len() / 2
-        };
-        size_of::<Self>() + self.body.len() + encodings
+        size_of::<Self>() + self.body.len() + encodings_bytes(&self.body)
+    }
+}
+
+/// Room for encodings: half of the document, nothing beside one that is too short for them.
+fn encodings_bytes(document: &[u8]) -> usize {
+    if document.len() < ENCODE_BYTES_MIN {
+        0
+    } else {
+        document.len() / 2
     }
 }
 
 fn hash(document: &[u8]) -> u32 {
     u32::try_from(xxh3_64(document) >> 32).unwrap_or_default()
-}
-
-fn smaller(encoded: std::io::Result<Vec<u8>>, document: &[u8]) -> Option<Bytes> {
-    encoded
-        .ok()
-        .filter(|encoded| encoded.len() < document.len())
-        .map(Bytes::from)
 }
 
 fn gzip(document: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -182,7 +182,7 @@ async fn answer(
     let keys: Vec<Key> = ids.map(|id| namespace.key(id, variant)).collect();
     let answers = state.cache.get_many(&keys, state.read_options(None)).await;
     for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-        log_failure(error, request_id);
+        log_failure("read", error, request_id);
     }
     let mut answers = answers.into_iter();
     let outcome = |item: &Item| match &item.id {

@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::problem::{Problem, ProblemBody, log_failure};
+use crate::problem::{Problem, ProblemBody, log_failure, log_panic};
 use crate::request_body;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
@@ -85,9 +85,12 @@ async fn post(
     let body = request_body::whole(state, request, bytes_max).await?;
     let posted = Posted::read(&body, changes_max, state).map_err(Problem::invalid)?;
     let recording = tokio::spawn(record(Arc::clone(state), recorder, posted));
-    let recorded = recording.await.map_err(|_panicked| Problem::internal())?;
+    let recorded = recording.await.map_err(|_panicked| {
+        log_panic("record of changes", request_id);
+        Problem::internal()
+    })?;
     let recorded = recorded.map_err(|error| {
-        log_failure(&error, request_id);
+        log_failure("record of changes", &error, request_id);
         Problem::of_write(&error)
     })?;
     if wait {

@@ -20,7 +20,7 @@ use tower::Service;
 use crate::body::AnswerBody;
 use crate::counters::Counters;
 use crate::lane::Ordinary;
-use crate::problem::Problem;
+use crate::problem::{Problem, log_panic};
 use crate::read;
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::settings::HttpSettings;
@@ -232,10 +232,9 @@ where
         Ok(Ok(answer)) => answer,
         Ok(Err(never)) => match never {},
         Err(_panic) => {
-            tracing::error!("a route panicked");
-            Problem::internal()
-                .answer(&sent.clone().unwrap_or_else(RequestId::generate))
-                .map(Into::into)
+            let id = sent.clone().unwrap_or_else(RequestId::generate);
+            log_panic("route", &id);
+            Problem::internal().answer(&id).map(Into::into)
         }
     };
     let mut answer = answer.map(AnswerBody::Routed);

@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hotshelf_model::{Error, ErrorKind, FieldProblem, Version, VersionToken};
 use http::header::{CACHE_CONTROL, CACHE_STATUS, CONTENT_TYPE, RETRY_AFTER};
@@ -262,10 +261,10 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        self.answer(&RequestId::generate()).map(Into::into)
-    }
+/// Notes under a request's id that its route panicked; the panic itself is in the log already.
+pub(crate) fn log_panic(what: &str, request_id: &RequestId) {
+    let request_id = request_id.as_str();
+    tracing::error!(request_id, "a {what} panicked");
 }
 
 /// What the public may know of a failure. What files and bytes are called is for the log.
@@ -276,8 +275,8 @@ pub(crate) fn public_detail(error: &Error) -> String {
     }
 }
 
-/// Writes a failure with its causes to the log; what a client did wrong is not logged.
-pub(crate) fn log_failure(error: &Error, request_id: &RequestId) {
+/// Writes a failure of a `what` (a read, a write) with its causes to the log; what a client did wrong is not logged.
+pub(crate) fn log_failure(what: &str, error: &Error, request_id: &RequestId) {
     let mut causes = String::new();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -289,14 +288,14 @@ pub(crate) fn log_failure(error: &Error, request_id: &RequestId) {
         tracing::error!(
             code,
             request_id = request_id.as_str(),
-            "read failed: {error}{causes}"
+            "a {what} failed: {error}{causes}"
         );
     } else if status.is_server_error() {
         // An origin that is down fails every read: the metrics count them, the log need not.
         tracing::debug!(
             code,
             request_id = request_id.as_str(),
-            "read failed: {error}{causes}"
+            "a {what} failed: {error}{causes}"
         );
     }
 }

@@ -191,7 +191,7 @@ async fn find(state: &ApiState, request: &Parts, asked: &Asked<'_>) -> Result<An
         .get(&key, state.read_options(min_version))
         .await
         .map_err(|error| {
-            log_failure(&error, &RequestId::of(&request.headers));
+            log_failure("read", &error, &RequestId::of(&request.headers));
             Problem::of_read(&error)
         })?;
     if is_long_to_encode(&found, asked) {

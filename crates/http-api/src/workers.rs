@@ -14,12 +14,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Threads for work that may block, such as compressing a large document, of each worker.
 const BLOCKING_THREADS_MAX: usize = 2;
 
-/// Threads that serve connections, taken in turn. They end when this is dropped, and connections that are still open with them.
+/// Threads that serve connections, taken in turn. They end when the last connection has let go of this, at the latest with the process.
 #[derive(Debug)]
 pub struct Workers {
     handles: Vec<Handle>,
     next: AtomicUsize,
-    _stop: DropGuard,
+    _stop: Option<DropGuard>,
 }
 
 impl Workers {
@@ -35,8 +35,17 @@ impl Workers {
         Ok(Workers {
             handles: handles.collect::<io::Result<_>>()?,
             next: AtomicUsize::new(0),
-            _stop: guard,
+            _stop: Some(guard),
         })
+    }
+
+    /// The threads of a runtime that is there already, for connections on which nobody waits for microseconds.
+    pub fn on(runtime: Handle) -> Self {
+        Workers {
+            handles: vec![runtime],
+            next: AtomicUsize::new(0),
+            _stop: None,
+        }
     }
 
     /// The worker whose turn it is.

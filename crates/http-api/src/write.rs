@@ -18,7 +18,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::headers::HOTSHELF_VERSION;
-use crate::problem::{Problem, ProblemBody, log_failure};
+use crate::problem::{Problem, ProblemBody, log_failure, log_panic};
 use crate::request_body;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
@@ -159,9 +159,12 @@ async fn write(
             outcome.map(|outcome| (outcome, write.id))
         }
     });
-    let outcome = writing.await.map_err(|_panicked| Problem::internal())?;
+    let outcome = writing.await.map_err(|_panicked| {
+        log_panic("write", request_id);
+        Problem::internal()
+    })?;
     let (outcome, id) = outcome.map_err(|error| {
-        log_failure(&error, request_id);
+        log_failure("write", &error, request_id);
         Problem::of_write(&error)
     })?;
     render(outcome, &id)

@@ -11,6 +11,7 @@ use hotshelf_http_api::{
     public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
+use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -45,10 +46,36 @@ pub struct Node {
     cache: Cache,
     state: Arc<ApiState>,
     addresses: Addresses,
-    listeners: Vec<JoinHandle<Drained>>,
+    drain_delay: Duration,
+    public: Serving,
+    admin: Serving,
     background: Vec<AbortHandle>,
-    shutdown: CancellationToken,
     tiers: Tiers,
+}
+
+/// Listeners that end together.
+#[derive(Debug, Default)]
+struct Serving {
+    listeners: Vec<JoinHandle<Drained>>,
+    shutdown: CancellationToken,
+}
+
+impl Serving {
+    fn start(&mut self, listener: Listener, front: &Front, workers: &Arc<Workers>) {
+        let (front, workers) = (front.clone(), Arc::clone(workers));
+        let serving = serve(listener, front, workers, self.shutdown.clone());
+        self.listeners.push(tokio::spawn(serving));
+    }
+
+    /// Takes no more connections and waits for those that there are; gives how many were cut off.
+    async fn stop(self) -> anyhow::Result<usize> {
+        self.shutdown.cancel();
+        let mut cut_off = 0;
+        for listener in self.listeners {
+            cut_off += listener.await.context("stopping a listener")?.cut_off;
+        }
+        Ok(cut_off)
+    }
 }
 
 impl Node {
@@ -79,10 +106,9 @@ impl Node {
             settings: http,
             writing: origins.writing(config),
         });
-        let shutdown = CancellationToken::new();
         let addresses = listeners.addresses();
         let workers = Workers::start(settings::workers(config)).context("starting workers")?;
-        let serving = listeners.serve(&state, &Arc::new(workers), &shutdown);
+        let (public, admin) = listeners.serve(&state, workers);
         let recorder = process.recorder.clone();
         let folding = tokio::spawn(async move {
             loop {
@@ -99,9 +125,10 @@ impl Node {
             cache,
             state,
             addresses,
-            listeners: serving,
+            drain_delay: config.node().drain_delay,
+            public,
+            admin,
             background,
-            shutdown,
             tiers,
         })
     }
@@ -116,17 +143,15 @@ impl Node {
         &self.cache
     }
 
-    /// Says no on `/readyz`, takes no more connections, lets requests under way end within the drain timeout, and closes L3.
+    /// Says no on `/readyz` for the drain delay, then takes no more connections, lets requests under way end within the drain timeout,
+    /// and closes L3.
     ///
     /// # Errors
     /// When L3 could not write everything within its bound.
     pub async fn stop(self) -> anyhow::Result<Stopped> {
         self.state.start_draining();
-        self.shutdown.cancel();
-        let mut cut_off = 0;
-        for listener in self.listeners {
-            cut_off += listener.await.context("stopping a listener")?.cut_off;
-        }
+        tokio::time::sleep(self.drain_delay).await;
+        let cut_off = self.public.stop().await? + self.admin.stop().await?;
         // Before L3 closes: what it holds is proved after the restart from here on.
         self.cache.write_checkpoint().await;
         for task in &self.background {
@@ -166,24 +191,22 @@ impl Listeners {
         }
     }
 
-    fn serve(
-        self,
-        state: &Arc<ApiState>,
-        workers: &Arc<Workers>,
-        shutdown: &CancellationToken,
-    ) -> Vec<JoinHandle<Drained>> {
-        let public = Front::public(Arc::clone(state), public_router(Arc::clone(state)));
-        let admin = Front::admin(Arc::clone(state), admin_router(Arc::clone(state)));
-        let start = |listener: Listener, front: &Front| {
-            tokio::spawn(serve(
-                listener,
-                front.clone(),
-                Arc::clone(workers),
-                shutdown.clone(),
-            ))
-        };
-        let mut serving = vec![start(self.public, &public), start(self.admin, &admin)];
-        serving.extend(self.unix.map(|unix| start(unix, &public)));
-        serving
+    /// Documents are served by `workers`. What operators ask for may take a thread's time, so it gets none of theirs.
+    fn serve(self, state: &Arc<ApiState>, workers: Workers) -> (Serving, Serving) {
+        let workers = Arc::new(workers);
+        let front = Front::public(Arc::clone(state), public_router(Arc::clone(state)));
+        let mut public = Serving::default();
+        public.start(self.public, &front, &workers);
+        if let Some(unix) = self.unix {
+            public.start(unix, &front, &workers);
+        }
+        let front = Front::admin(Arc::clone(state), admin_router(Arc::clone(state)));
+        let mut admin = Serving::default();
+        admin.start(
+            self.admin,
+            &front,
+            &Arc::new(Workers::on(Handle::current())),
+        );
+        (public, admin)
     }
 }

@@ -82,6 +82,31 @@ fn a_slot_gives_back_what_it_was_given() {
 }
 
 #[test]
+fn encodings_stay_within_the_room_that_is_accounted_for() {
+    let commons = Commons::new(&namespace(true));
+    // Every third byte carries something, so that one encoding fits and two do not.
+    let byte = |at: u64| match at % 3 {
+        0 => xxh3_64(&at.to_be_bytes()).to_be_bytes()[0],
+        _ => b' ',
+    };
+    let body = Body {
+        identity: (0..4096).map(byte).collect(),
+        zstd: None,
+    };
+    let large = Entry::present(body, entry(1, 5, 3).stamp, DbTime(1));
+    for (first, second) in [
+        (Encoding::Zstd, Encoding::Gzip),
+        (Encoding::Gzip, Encoding::Zstd),
+    ] {
+        let slot = slot(&commons, &large, 2);
+        let encoded = slot.encoded(first).unwrap();
+        assert!(2 * encoded.len() <= slot.document().len());
+        assert_eq!(slot.encoded(second), None, "{second:?} beside {first:?}");
+        assert!(slot.is_encoded(second), "it is not tried again");
+    }
+}
+
+#[test]
 fn a_deadline_is_never_later_than_it_was_meant() {
     for nanos in [0, 1, 99_999_999, 100_000_000, 12_345_678_901] {
         assert!(boot(tick(Boot(nanos))) <= Boot(nanos));
