@@ -163,6 +163,7 @@ pub struct HttpConfig {
     pub body_bytes_max: usize,
     pub batch_ids_max: usize,
     pub batch_bytes_max: usize,
+    pub batches_bytes_max: usize,
     pub writes_max: usize,
     pub subscribers_max: usize,
 }

@@ -194,6 +194,9 @@ section! {
     batch_ids_max: usize = 200, count(1, 200);
     /// The largest answer to a batch; ids beyond it are answered `unavailable`.
     batch_bytes_max: usize = 16 * MIB, count(64 * KIB as u64, 256 * MIB as u64);
+    /// Room for all answers to batches that their clients have not taken yet, at least `batch_bytes_max`; a batch for which there is none is
+    /// answered 503.
+    batches_bytes_max: usize = 256 * MIB, count(64 * KIB as u64, SIZE_MAX);
     /// Most writes under way at once; further ones are answered 503. The database needs as many connections beside those of
     /// `origin.concurrency_max`.
     writes_max: usize = 64, count(1, 10_000);

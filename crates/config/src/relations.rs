@@ -96,6 +96,10 @@ impl Resolver {
     }
 
     fn budgets(&mut self, config: &Config) {
+        let http = config.http();
+        let fits = http.batch_bytes_max <= http.batches_bytes_max;
+        let rule = "the room for all answers to batches must hold one";
+        self.relate(fits, "http.batch_bytes_max", "http.batches_bytes_max", rule);
         let (origin, most_key) = (&config.origin, "origin.concurrency_max");
         let ordered = origin.concurrency_min <= origin.concurrency_max;
         let rule = "the least must not exceed the greatest";

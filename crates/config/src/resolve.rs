@@ -181,6 +181,7 @@ fn http(raw: &RawHttp) -> HttpConfig {
         body_bytes_max: raw.body_bytes_max(),
         batch_ids_max: raw.batch_ids_max(),
         batch_bytes_max: raw.batch_bytes_max(),
+        batches_bytes_max: raw.batches_bytes_max(),
         writes_max: raw.writes_max(),
         subscribers_max: raw.subscribers_max(),
     }

@@ -20,7 +20,7 @@ use crate::headers::HOTSHELF_MIN_VERSION;
 use crate::problem::{Problem, ProblemBody, log_failure};
 use crate::request_body;
 use crate::request_id::RequestId;
-use crate::state::ApiState;
+use crate::state::{ApiState, Room};
 use crate::target;
 use request::{BatchRequest, Item};
 
@@ -105,7 +105,7 @@ async fn posted(
     let batch =
         BatchRequest::read(&body, state.settings.batch_ids_max).map_err(Problem::invalid)?;
     let variant = variant_of(namespace, &batch)?;
-    Ok(answer(state, namespace, &variant, &batch.items, request_id).await)
+    answer(state, namespace, &variant, &batch.items, request_id).await
 }
 
 async fn listed(
@@ -118,7 +118,7 @@ async fn listed(
     refuse_min_version(&request.headers)?;
     let (items, rest) = ids_of(&request.uri, state.settings.batch_ids_max)?;
     let variant = target::resolve_variant(namespace, &target::parameters(&rest)?)?;
-    Ok(answer(state, namespace, &variant, &items, request_id).await)
+    answer(state, namespace, &variant, &items, request_id).await
 }
 
 /// A token belongs to one product; applied to all of a batch it would make every older product fail.
@@ -177,7 +177,7 @@ async fn answer(
     variant: &Variant,
     items: &[Item],
     request_id: &RequestId,
-) -> http::Response<Bytes> {
+) -> Result<http::Response<Bytes>, Problem> {
     let ids = items.iter().filter_map(|item| item.id.as_ref().ok());
     let keys: Vec<Key> = ids.map(|id| namespace.key(id, variant)).collect();
     let answers = state.cache.get_many(&keys, state.read_options(None)).await;
@@ -191,7 +191,24 @@ async fn answer(
     };
     let outcomes: Vec<Outcome> = items.iter().map_while(outcome).collect();
     debug_assert_eq!(outcomes.len(), items.len(), "the engine answers each key");
-    render::render(items, &outcomes, state.settings.answer_bytes_max)
+    let bytes_max = state.settings.batch_bytes_max;
+    let room = state
+        .batches
+        .room(render::usual_bytes(&outcomes, bytes_max))?;
+    let answer = render::render(items, &outcomes, bytes_max);
+    Ok(answer.map(|text| Bytes::from_owner(Held { text, _room: room })))
+}
+
+/// An answer with its room. Who reads it slowly keeps both.
+struct Held {
+    text: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ async fn applied(state: &ApiState) -> Result<(), Problem> {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     };
-    let limit = state.settings.read_timeout;
+    let limit = state.settings.request_timeout;
     tokio::time::timeout(limit, proved).await.map_err(|_| {
         let detail = "the changes are recorded, and this node has not applied them in time";
         Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_applied", detail)

@@ -27,7 +27,7 @@ use crate::prefixed::Prefixed;
 use crate::read::{self, Rendered};
 use crate::watch::{Order, Watch, WatchedIo};
 use answer::AnswerHead;
-use head::Sight;
+use head::Parsed;
 
 pub(crate) use head::Ordinary;
 
@@ -122,9 +122,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Lane<I> {
             return Step::Read;
         }
         let (length, ordinary) = match head::look(came) {
-            Sight::Ordinary(length, ordinary) => (length, ordinary),
-            Sight::Partial if came.len() < self.room.len() => return Step::Read,
-            Sight::Partial | Sight::Foreign => return Step::Leave,
+            Parsed::Ordinary(length, ordinary) => (length, ordinary),
+            Parsed::Partial if came.len() < self.room.len() => return Step::Read,
+            Parsed::Partial | Parsed::Foreign => return Step::Leave,
         };
         self.head.begin(&self.watch);
         let hit = self.front.hit(&ordinary, &self.watch, &mut self.key);

@@ -151,15 +151,15 @@ impl Server {
     /// Looks at every connection some times within the shortest bound, and a second apart at most.
     async fn watch(self: Arc<Self>) {
         let HttpSettings {
-            head_timeout,
+            header_timeout,
             write_timeout,
-            request_timeout,
+            unanswered_timeout,
             idle_timeout,
             ..
         } = self.settings;
-        let shortest = head_timeout
+        let shortest = header_timeout
             .min(write_timeout)
-            .min(request_timeout)
+            .min(unanswered_timeout)
             .min(idle_timeout);
         let period = (shortest / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
         let started = self.front.clock().now();
@@ -242,13 +242,13 @@ fn protocol(settings: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .half_close(true)
         // Heads are timed by `watch` instead.
         .header_read_timeout(None)
-        .max_buf_size(settings.head_bytes_max.max(HEAD_BYTES_MIN));
-    let head_bytes_max = u32::try_from(settings.head_bytes_max).unwrap_or(u32::MAX);
+        .max_buf_size(settings.header_bytes_max.max(HEAD_BYTES_MIN));
+    let header_bytes_max = u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(settings.streams_max)
-        .max_header_list_size(head_bytes_max)
+        .max_header_list_size(header_bytes_max)
         // Finds clients that are gone without a word; one timer for each connection, not for each request.
         .keep_alive_interval(settings.idle_timeout / 2)
         .keep_alive_timeout(settings.idle_timeout / 2);

@@ -14,7 +14,7 @@ pub struct HttpSettings {
     /// Bytes of a URL's path and query; a longer one is answered 414.
     pub url_bytes_max: usize,
     /// Bytes of a request's head, 8192 at least; a longer one is answered 431.
-    pub head_bytes_max: usize,
+    pub header_bytes_max: usize,
     /// Bytes of a request's body; a longer one is answered 413.
     pub body_bytes_max: usize,
     /// Ids in one batch, 1 at least; more are answered 400.
@@ -26,15 +26,18 @@ pub struct HttpSettings {
     /// Changes that are posted at once; more are answered 400.
     pub changes_max: usize,
     /// Bytes of a batch's answer; documents that do not fit are left out of it and say so.
-    pub answer_bytes_max: usize,
+    pub batch_bytes_max: usize,
+    /// Bytes of all answers to batches that are not written yet, at least as many as of one; a batch for which there is no room is
+    /// answered 503.
+    pub batches_bytes_max: usize,
     /// How long a read may take before it is answered 504.
-    pub read_timeout: Duration,
+    pub request_timeout: Duration,
     /// How long a client may take to send a request's head, from its first byte.
-    pub head_timeout: Duration,
+    pub header_timeout: Duration,
     /// How long a client may take to send a request's body; after this it is answered 408.
     pub body_timeout: Duration,
-    /// How long a request may stay unanswered, whatever the cause; longer than `body_timeout` and `read_timeout` together.
-    pub request_timeout: Duration,
+    /// How long a request may stay unanswered, whatever the cause; longer than `body_timeout` and `request_timeout` together.
+    pub unanswered_timeout: Duration,
     /// How long a client may leave answers that were sent to it unread.
     pub write_timeout: Duration,
     /// How long a connection may be open without a request.
@@ -50,17 +53,18 @@ impl Default for HttpSettings {
             backlog: 1024,
             streams_max: 128,
             url_bytes_max: 8 << 10,
-            head_bytes_max: 32 << 10,
+            header_bytes_max: 32 << 10,
             body_bytes_max: 256 << 10,
             batch_ids_max: 200,
             writes_max: 64,
             subscribers_max: 1000,
             changes_max: 10_000,
-            answer_bytes_max: 16 << 20,
-            read_timeout: Duration::from_secs(2),
-            head_timeout: Duration::from_secs(10),
+            batch_bytes_max: 16 << 20,
+            batches_bytes_max: 256 << 20,
+            request_timeout: Duration::from_secs(2),
+            header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
+            unanswered_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(10),

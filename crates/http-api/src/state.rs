@@ -6,12 +6,17 @@ use std::sync::Arc;
 use hotshelf_engine::{Cache, Class, ReadOptions};
 use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter, VersionToken};
 use hotshelf_telemetry::{Counter, Gauge, Recorder, metric};
-use tokio::sync::Semaphore;
+use http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::problem::Problem;
 use crate::settings::HttpSettings;
 use crate::write::WriteCounters;
+
+/// A semaphore's most.
+const MAX_ROOM: u32 = u32::MAX >> 3;
 
 /// Who may write what, and where it goes.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +53,44 @@ pub(crate) struct Writes {
     pub(crate) counters: WriteCounters,
 }
 
+/// Room for the answers to batches, in KiB.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    room: Arc<Semaphore>,
+    room_max: u32,
+    shed: Counter,
+}
+
+/// Room that an answer takes until the last of its bytes is dropped.
+pub(crate) type Room = OwnedSemaphorePermit;
+
+impl Batches {
+    fn new(settings: &HttpSettings) -> Self {
+        let bytes_max = settings.batches_bytes_max.max(settings.batch_bytes_max);
+        let room_max = kibibytes(bytes_max).min(MAX_ROOM);
+        Batches {
+            room: Arc::new(Semaphore::new(room_max as usize)),
+            room_max,
+            shed: metric::BATCHES_SHED.counter(&[]),
+        }
+    }
+
+    /// Room for an answer, if there is.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Room, Problem> {
+        let wanted = kibibytes(bytes).min(self.room_max);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(wanted);
+        room.map_err(|_none_left| {
+            self.shed.increment(1);
+            let detail = "the answers to other batches take all of `http.batches_bytes_max`; ask again, or for less at once";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "shed", detail)
+        })
+    }
+}
+
+fn kibibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
 /// Clients that follow the changes, and what they count.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
@@ -71,6 +114,7 @@ pub struct ApiState {
     /// Who may write what.
     pub writing: Writing,
     pub(crate) writes: Writes,
+    pub(crate) batches: Batches,
     pub(crate) subscribers: Subscribers,
     draining: CancellationToken,
 }
@@ -88,6 +132,7 @@ impl ApiState {
             refused: metric::SUBSCRIBERS_REFUSED.counter(&[]),
             resets: metric::SUBSCRIBERS_RESET.counter(&[]),
         };
+        let batches = Batches::new(&parts.settings);
         Arc::new(ApiState {
             cache: parts.cache,
             recorder: parts.recorder,
@@ -95,6 +140,7 @@ impl ApiState {
             settings: parts.settings,
             writing: parts.writing,
             writes,
+            batches,
             subscribers,
             draining: CancellationToken::new(),
         })
@@ -118,7 +164,7 @@ impl ApiState {
 
     pub(crate) fn read_options(&self, min_version: Option<VersionToken>) -> ReadOptions {
         ReadOptions {
-            deadline: self.settings.read_timeout,
+            deadline: self.settings.request_timeout,
             min_version,
             class: Class::Interactive,
         }

@@ -160,14 +160,14 @@ impl Watch {
         let is_open = self.open.load(Ordering::Relaxed) > 0;
         // On HTTP/2 reads are frames of any kind, and its own pings find clients that are gone.
         let reads_head = !is_open && !self.is_h2();
-        if reads_head && exceeds(&self.head_at, settings.head_timeout) {
+        if reads_head && exceeds(&self.head_at, settings.header_timeout) {
             return Some(Slow::Head);
         }
         if exceeds(&self.blocked_at, settings.write_timeout) {
             return Some(Slow::Reading);
         }
         if is_open {
-            return exceeds(&self.active_at, settings.request_timeout).then_some(Slow::Request);
+            return exceeds(&self.active_at, settings.unanswered_timeout).then_some(Slow::Request);
         }
         let is_idle = !self.is_streaming() && exceeds(&self.active_at, settings.idle_timeout);
         is_idle.then_some(Slow::Idle)

@@ -150,6 +150,8 @@ metrics_list! {
         "Open connections.";
     HTTP_CONNECTIONS_REFUSED = Counter "hotshelf_http_connections_refused_total" ["listener"]
         "Connections closed at once because the limit was reached.";
+    BATCHES_SHED = Counter "hotshelf_batches_shed_total" []
+        "Batches answered 503 because there was no room for one more answer.";
     SUBSCRIBERS = Gauge "hotshelf_subscribers" []
         "Clients that follow /v1/changes.";
     SUBSCRIBERS_REFUSED = Counter "hotshelf_subscribers_refused_total" []

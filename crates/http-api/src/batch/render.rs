@@ -85,6 +85,16 @@ pub(super) fn render(
     writer.finish()
 }
 
+/// What an answer usually takes, with at most so many bytes of documents.
+pub(super) fn usual_bytes(outcomes: &[Outcome], documents_bytes_max: usize) -> usize {
+    let length = |outcome: &Outcome| match outcome {
+        Outcome::Read(Ok(answer)) => answer.document().len(),
+        Outcome::Read(Err(_)) | Outcome::BadId(_) => 0,
+    };
+    let documents: usize = outcomes.iter().map(length).sum();
+    documents.min(documents_bytes_max) + outcomes.len() * RESULT_BYTES_USUAL
+}
+
 struct Writer {
     text: BytesMut,
     documents_bytes_left: usize,
@@ -94,13 +104,7 @@ struct Writer {
 
 impl Writer {
     fn new(outcomes: &[Outcome], documents_bytes_max: usize) -> Self {
-        let length = |outcome: &Outcome| match outcome {
-            Outcome::Read(Ok(answer)) => answer.document().len(),
-            Outcome::Read(Err(_)) | Outcome::BadId(_) => 0,
-        };
-        let documents: usize = outcomes.iter().map(length).sum();
-        let room = documents.min(documents_bytes_max) + outcomes.len() * RESULT_BYTES_USUAL;
-        let mut text = BytesMut::with_capacity(room);
+        let mut text = BytesMut::with_capacity(usual_bytes(outcomes, documents_bytes_max));
         text.put_slice(b"{\"results\":[");
         Writer {
             text,

@@ -36,7 +36,7 @@ async fn changes_are_recorded_and_waited_for() {
 #[tokio::test]
 async fn a_node_that_cannot_apply_in_time_says_that_it_is_recorded() {
     let settings = HttpSettings {
-        read_timeout: std::time::Duration::from_millis(50),
+        request_timeout: std::time::Duration::from_millis(50),
         ..HttpSettings::default()
     };
     let shop = Shop::with_settings(settings).await;

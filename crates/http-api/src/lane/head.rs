@@ -13,7 +13,7 @@ use crate::read::Asked;
 const LINES_MAX: usize = 32;
 
 /// What the bytes that have come begin with.
-pub(super) enum Sight<'a> {
+pub(super) enum Parsed<'a> {
     /// The beginning of a head.
     Partial,
     /// An ordinary head of this length.
@@ -31,20 +31,21 @@ pub(crate) struct Ordinary<'a> {
 }
 
 /// Looks at what has come.
-pub(super) fn look(came: &[u8]) -> Sight<'_> {
+pub(super) fn look(came: &[u8]) -> Parsed<'_> {
     // The parser passes over empty lines before a request, and hyper may.
     if came.starts_with(b"\r") || came.starts_with(b"\n") {
-        return Sight::Foreign;
+        return Parsed::Foreign;
     }
     let mut lines = [const { MaybeUninit::uninit() }; LINES_MAX];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(came, &mut lines) {
-        Ok(Status::Complete(length)) if ends_lines_well(&came[..length]) => {
-            ordinary(&parsed).map_or(Sight::Foreign, |ordinary| Sight::Ordinary(length, ordinary))
-        }
-        Ok(Status::Complete(_)) => Sight::Foreign,
-        Ok(Status::Partial) => Sight::Partial,
-        Err(_malformed) => Sight::Foreign,
+        Ok(Status::Complete(length)) if ends_lines_well(&came[..length]) => ordinary(&parsed)
+            .map_or(Parsed::Foreign, |ordinary| {
+                Parsed::Ordinary(length, ordinary)
+            }),
+        Ok(Status::Complete(_)) => Parsed::Foreign,
+        Ok(Status::Partial) => Parsed::Partial,
+        Err(_malformed) => Parsed::Foreign,
     }
 }
 

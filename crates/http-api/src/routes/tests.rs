@@ -257,7 +257,7 @@ async fn a_token_is_met_by_its_version_refused_when_malformed_or_unknown() {
 #[tokio::test]
 async fn an_origin_that_fails_or_hangs_with_nothing_to_serve_is_a_503_or_504() {
     let shop = Shop::with_settings(HttpSettings {
-        read_timeout: Duration::from_millis(50),
+        request_timeout: Duration::from_millis(50),
         ..HttpSettings::default()
     })
     .await;
@@ -568,7 +568,7 @@ async fn a_batch_that_cannot_be_read_is_refused_as_a_whole() {
 #[tokio::test]
 async fn documents_that_do_not_fit_the_answer_say_so_and_the_rest_is_answered() {
     let shop = Shop::with_settings(HttpSettings {
-        answer_bytes_max: 64 << 10,
+        batch_bytes_max: 64 << 10,
         ..HttpSettings::default()
     })
     .await;
@@ -585,6 +585,28 @@ async fn documents_that_do_not_fit_the_answer_say_so_and_the_rest_is_answered() 
     assert_eq!(statuses, ["present", "present", "unavailable", "present"]);
     assert_eq!(results[2]["error"]["code"], "answer_too_large");
     assert!(reply.body.len() <= 64 << 10);
+}
+
+#[tokio::test]
+async fn a_batch_has_no_room_while_the_answers_to_others_are_not_taken() {
+    let shop = Shop::with_settings(HttpSettings {
+        batch_bytes_max: 64 << 10,
+        batches_bytes_max: 100 << 10,
+        ..HttpSettings::default()
+    })
+    .await;
+    shop.origin
+        .put("1", format!("\"{}\"", "x".repeat(60 << 10)));
+    let ask = r#"{"ids": ["1"]}"#;
+    let untaken = shop.batch(ask).await;
+    assert_eq!(untaken.status, 200);
+    let refused = shop.batch(ask).await;
+    assert_eq!(refused.code(), "shed");
+    assert_eq!(refused.header("retry-after"), "1");
+    // What is small may still fit.
+    assert_eq!(shop.batch(r#"{"ids": ["a"]}"#).await.status, 200);
+    drop(untaken);
+    assert_eq!(shop.batch(ask).await.status, 200);
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ async fn a_connection_above_the_limit_is_closed_at_once_and_counted() {
 #[tokio::test]
 async fn a_client_that_sends_its_head_byte_by_byte_is_closed() {
     let running = Running::start(HttpSettings {
-        head_timeout: Duration::from_millis(200),
+        header_timeout: Duration::from_millis(200),
         ..HttpSettings::default()
     })
     .await;
@@ -338,7 +338,7 @@ async fn a_body_that_does_not_come_is_answered_408() {
 #[tokio::test]
 async fn a_head_that_is_too_long_is_answered_431_and_a_body_413() {
     let running = Running::start(HttpSettings {
-        head_bytes_max: 8 << 10,
+        header_bytes_max: 8 << 10,
         ..HttpSettings::default()
     })
     .await;
@@ -451,7 +451,7 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_drain_timeout() {
     let settings = HttpSettings {
         drain_timeout: Duration::from_millis(200),
         // Nothing but the order to close can end the connection.
-        read_timeout: 10 * LIMIT,
+        request_timeout: 10 * LIMIT,
         ..HttpSettings::default()
     };
     let running = Running::start(settings).await;
@@ -471,7 +471,7 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_drain_timeout() {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_closed_however_it_began() {
     let running = Running::start(HttpSettings {
-        head_timeout: Duration::from_millis(100),
+        header_timeout: Duration::from_millis(100),
         ..HttpSettings::default()
     })
     .await;
@@ -541,8 +541,8 @@ async fn a_304_has_no_length_whoever_answers() {
 #[tokio::test]
 async fn a_request_without_an_answer_is_given_up() {
     let settings = HttpSettings {
-        request_timeout: Duration::from_millis(300),
-        read_timeout: LIMIT,
+        unanswered_timeout: Duration::from_millis(300),
+        request_timeout: LIMIT,
         ..HttpSettings::default()
     };
     let running = Running::start(settings).await;
@@ -556,7 +556,7 @@ async fn a_request_without_an_answer_is_given_up() {
 async fn a_stream_of_changes_outlasts_the_idle_time_and_ends_with_the_node() {
     let running = Running::start(HttpSettings {
         idle_timeout: Duration::from_millis(50),
-        request_timeout: Duration::from_millis(50),
+        unanswered_timeout: Duration::from_millis(50),
         ..HttpSettings::default()
     })
     .await;

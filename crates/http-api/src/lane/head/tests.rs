@@ -6,14 +6,14 @@ use super::*;
 
 const LINE: &str = "GET /v1/products/a HTTP/1.1\r\n";
 
-fn sight_of(head: &str) -> &'static str {
+fn parsed_as(head: &str) -> &'static str {
     match look(head.as_bytes()) {
-        Sight::Partial => "partial",
-        Sight::Ordinary(length, _) => {
+        Parsed::Partial => "partial",
+        Parsed::Ordinary(length, _) => {
             assert_eq!(length, head.len());
             "ordinary"
         }
-        Sight::Foreign => "foreign",
+        Parsed::Foreign => "foreign",
     }
 }
 
@@ -25,9 +25,9 @@ fn a_plain_read_is_ordinary() {
         "GET /v1/products/a HTTP/1.1\r\nHost: x\r\nConnection: Keep-Alive\r\nUser-Agent: x\r\nAccept: */*\r\n\r\n",
         "GET /v1/products?ids=a,b HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip\r\naccept-encoding: zstd\r\n\r\n",
     ] {
-        assert_eq!(sight_of(head), "ordinary", "{head}");
+        assert_eq!(parsed_as(head), "ordinary", "{head}");
         for length in 0..head.len() {
-            assert_eq!(sight_of(&head[..length]), "partial", "{length} of {head}");
+            assert_eq!(parsed_as(&head[..length]), "partial", "{length} of {head}");
         }
     }
 }
@@ -57,7 +57,7 @@ fn what_is_about_a_body_or_the_connection_is_foreign() {
         "Proxy-Connection: keep-alive",
     ] {
         let head = format!("{LINE}Host: x\r\n{line}\r\n\r\n");
-        assert_eq!(sight_of(&head), "foreign", "{line}");
+        assert_eq!(parsed_as(&head), "foreign", "{line}");
     }
 }
 
@@ -80,7 +80,7 @@ fn other_methods_versions_and_targets_are_foreign() {
         "GET  /v1/products/a HTTP/1.1",
     ] {
         let head = format!("{line}\r\nHost: x\r\n\r\n");
-        assert_eq!(sight_of(&head), "foreign", "{line}");
+        assert_eq!(parsed_as(&head), "foreign", "{line}");
     }
 }
 
@@ -101,15 +101,15 @@ fn what_parsers_disagree_about_is_foreign() {
         "Accept: a\n",
     ] {
         let head = format!("{LINE}Host: x\r\n{line}\r\n\r\n");
-        assert_eq!(sight_of(&head), "foreign", "{line:?}");
+        assert_eq!(parsed_as(&head), "foreign", "{line:?}");
     }
-    assert_eq!(sight_of("GET /v1/products/a HTTP/1.1\n\n"), "foreign");
-    assert_eq!(sight_of(&format!("{LINE}Host: x\r\n\n")), "foreign");
-    assert_eq!(sight_of(&format!("\r\n{LINE}\r\n")), "foreign");
+    assert_eq!(parsed_as("GET /v1/products/a HTTP/1.1\n\n"), "foreign");
+    assert_eq!(parsed_as(&format!("{LINE}Host: x\r\n\n")), "foreign");
+    assert_eq!(parsed_as(&format!("\r\n{LINE}\r\n")), "foreign");
     let many = format!("{LINE}{}\r\n", "X: y\r\n".repeat(LINES_MAX + 1));
-    assert_eq!(sight_of(&many), "foreign");
+    assert_eq!(parsed_as(&many), "foreign");
     for bytes in [&b"\x16\x03\x01\x02\x00"[..], b"\0", b"\xff\xff"] {
-        assert!(matches!(look(bytes), Sight::Foreign));
+        assert!(matches!(look(bytes), Parsed::Foreign));
     }
 }
 
@@ -117,7 +117,7 @@ fn what_parsers_disagree_about_is_foreign() {
 fn a_head_that_does_not_name_one_host_is_foreign() {
     for hosts in ["", "Host: x\r\nHost: x\r\n", "Host: x\r\nHOST: y\r\n"] {
         let head = format!("{LINE}{hosts}\r\n");
-        assert_eq!(sight_of(&head), "foreign", "{hosts}");
+        assert_eq!(parsed_as(&head), "foreign", "{hosts}");
     }
 }
 
@@ -125,7 +125,7 @@ fn a_head_that_does_not_name_one_host_is_foreign() {
 fn what_follows_a_head_is_not_part_of_it() {
     let head = format!("{LINE}Host: x\r\n\r\n");
     let both = format!("{head}{head}");
-    let Sight::Ordinary(length, ordinary) = look(both.as_bytes()) else {
+    let Parsed::Ordinary(length, ordinary) = look(both.as_bytes()) else {
         panic!("it is ordinary")
     };
     assert_eq!((length, ordinary.path), (head.len(), "/v1/products/a"));
@@ -140,7 +140,7 @@ fn a_request_for_the_router_says_what_the_head_said() {
     let encodings = request.headers().get_all("accept-encoding");
     assert_eq!(encodings.iter().collect::<Vec<_>>(), ["gzip", "zstd"]);
     assert_eq!(request.headers()["host"], "x");
-    let Sight::Ordinary(_, ordinary) = look(head.as_bytes()) else {
+    let Parsed::Ordinary(_, ordinary) = look(head.as_bytes()) else {
         panic!("it is ordinary")
     };
     assert!(ordinary.asked.is_head);
