@@ -1,7 +1,7 @@
 //! Writes as clients make them: durable, visible at once on the node that took them, and with their version on every other.
 
 use hotshelf_testkit::wait_until;
-use hotshelf_tests::{Node, Reply, Shop};
+use hotshelf_tests::{Load, Node, Reply, Shop};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -140,6 +140,42 @@ fn a_shared_database_is_written_only_with_a_token() {
             .code(),
         "forbidden"
     );
+}
+
+#[test]
+fn a_product_that_changes_all_the_time_is_fetched_once_for_each_change() {
+    const WRITES: u32 = 400;
+    let shop = Shop::postgres();
+    let nodes = [(); 2].map(|()| Node::start(&guarded(&shop)));
+    write(&nodes[0], "PUT", "lamp", LAMP, &[TOKEN]).expect(201);
+    for node in &nodes {
+        wait_until("the node has seen the product", SOON, || {
+            node.product("lamp").status == 200
+        });
+    }
+    let before = [0, 1].map(|node: usize| nodes[node].origin_documents());
+    let load = Load::start(&[&nodes[0], &nodes[1]], &["lamp".to_owned()], 8);
+    for round in 0..WRITES {
+        let node = &nodes[round as usize % 2];
+        let body = json!({ "title": format!("Lamp {round}") }).to_string();
+        write(node, "PATCH", "lamp", &body, &[TOKEN]).expect(200);
+    }
+    let last = json!(format!("Lamp {}", WRITES - 1));
+    for node in &nodes {
+        wait_until("the node has the last write", SOON, || {
+            title_of(&node.product("lamp")) == last
+        });
+    }
+    load.wait_reads(100);
+    let counts = load.stop();
+    assert_eq!(counts.failed() + counts.stale, 0, "{counts:?}");
+    for (node, before) in nodes.iter().zip(before) {
+        let fetched = node.origin_documents() - before;
+        assert!(
+            fetched <= f64::from(WRITES),
+            "{fetched} for {WRITES} changes"
+        );
+    }
 }
 
 #[test]
