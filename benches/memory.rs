@@ -18,7 +18,7 @@ use hotshelf_telemetry::Recorder;
 static ALLOCATOR: Counting = Counting;
 
 const TARGET_BYTES: f64 = 96.0;
-/// Longer than the engine waits between two looks at its own sizes, at which moka puts its house in order.
+/// Longer than the engine waits between two looks at its own sizes.
 const CALM: Duration = Duration::from_millis(1500);
 /// What background tasks hold for a moment.
 const NOISE_BYTES: i64 = 4096;
