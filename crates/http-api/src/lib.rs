@@ -21,6 +21,7 @@ mod changes;
 mod counters;
 mod headers;
 mod health;
+mod json_body;
 mod lane;
 mod prefixed;
 mod read;

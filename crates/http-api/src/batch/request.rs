@@ -1,13 +1,11 @@
 //! What a batch asks for, read from JSON with every problem found at its path.
 
 use hotshelf_model::{FieldProblem, Id};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::json_body::{self, Problems};
 use crate::target;
-
-/// Problems that are reported of one body; the first ones tell enough.
-const PROBLEMS_MAX: usize = 16;
 
 /// One document that is asked for.
 #[derive(Debug)]
@@ -58,32 +56,20 @@ pub(crate) struct BatchRequest {
 impl BatchRequest {
     /// Reads a body. A bad id is not an error: it belongs to its own result.
     pub(super) fn read(body: &[u8], ids_max: usize) -> Result<Self, Vec<FieldProblem>> {
-        let value = serde_json::from_slice(body)
-            .map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
-        let Value::Object(mut object) = value else {
-            return Err(vec![FieldProblem::new(
-                "body",
-                "must be an object such as {\"ids\": [\"a\", \"b\"]}",
-            )]);
+        let mut object = json_body::object(body, "{\"ids\": [\"a\", \"b\"]}")?;
+        let mut problems = Problems::default();
+        let batch = BatchRequest {
+            items: read_items(object.remove("ids"), ids_max, &mut problems),
+            variant: read_variant(object.remove("variant"), &mut problems),
         };
-        let mut problems = Vec::new();
-        let items = read_items(object.remove("ids"), ids_max, &mut problems);
-        let variant = read_variant(object.remove("variant"), &mut problems);
-        refuse_others(&object, "", "`ids` and `variant`", &mut problems);
-        if problems.is_empty() {
-            return Ok(BatchRequest { items, variant });
-        }
-        problems.truncate(PROBLEMS_MAX);
-        Err(problems)
+        problems.refuse_rest("", &object, "`ids` and `variant`");
+        problems.none_or(batch)
     }
 }
 
-fn read_items(ids: Option<Value>, ids_max: usize, problems: &mut Vec<FieldProblem>) -> Vec<Item> {
+fn read_items(ids: Option<Value>, ids_max: usize, problems: &mut Problems) -> Vec<Item> {
     let Some(Value::Array(ids)) = ids else {
-        problems.push(FieldProblem::new(
-            "ids",
-            "is needed, and is an array of ids",
-        ));
+        problems.refuse("ids", "is needed, and is an array of ids");
         return Vec::new();
     };
     if ids.len() > ids_max {
@@ -91,23 +77,23 @@ fn read_items(ids: Option<Value>, ids_max: usize, problems: &mut Vec<FieldProble
             "has {} ids; at most {ids_max} can be asked for at once",
             ids.len()
         );
-        problems.push(FieldProblem::new("ids", reason));
+        problems.refuse("ids", reason);
         return Vec::new();
     }
     let item = |(index, id)| read_item(index, id, problems);
     ids.into_iter().enumerate().filter_map(item).collect()
 }
 
-fn read_item(index: usize, id: Value, problems: &mut Vec<FieldProblem>) -> Option<Item> {
+fn read_item(index: usize, id: Value, problems: &mut Problems) -> Option<Item> {
     let path = format!("ids[{index}]");
     let mut object = match id {
         Value::String(id) => return Some(Item::new(&id, None)),
         Value::Object(object) => object,
         _ => {
-            problems.push(FieldProblem::new(
-                path,
+            problems.refuse(
+                &path,
                 "must be a string, or an object with `id` and `if_version`",
-            ));
+            );
             return None;
         }
     };
@@ -115,41 +101,27 @@ fn read_item(index: usize, id: Value, problems: &mut Vec<FieldProblem>) -> Optio
         None | Some(Value::Null) => None,
         Some(Value::String(version)) => Some(version),
         Some(_) => {
-            problems.push(FieldProblem::new(
-                format!("{path}.if_version"),
-                "must be a string",
-            ));
+            problems.refuse(&format!("{path}.if_version"), "must be a string");
             None
         }
     };
     let id = object.remove("id");
-    refuse_others(
-        &object,
-        &format!("{path}."),
-        "`id` and `if_version`",
-        problems,
-    );
+    problems.refuse_rest(&format!("{path}."), &object, "`id` and `if_version`");
     match id {
         Some(Value::String(id)) => Some(Item::new(&id, if_version)),
         _ => {
-            problems.push(FieldProblem::new(
-                format!("{path}.id"),
-                "is needed, and is a string",
-            ));
+            problems.refuse(&format!("{path}.id"), "is needed, and is a string");
             None
         }
     }
 }
 
-fn read_variant(variant: Option<Value>, problems: &mut Vec<FieldProblem>) -> Vec<(String, String)> {
+fn read_variant(variant: Option<Value>, problems: &mut Problems) -> Vec<(String, String)> {
     let object = match variant {
         None | Some(Value::Null) => return Vec::new(),
         Some(Value::Object(object)) => object,
         Some(_) => {
-            problems.push(FieldProblem::new(
-                "variant",
-                "must be an object such as {\"locale\": \"de\"}",
-            ));
+            problems.refuse("variant", "must be an object such as {\"locale\": \"de\"}");
             return Vec::new();
         }
     };
@@ -157,26 +129,8 @@ fn read_variant(variant: Option<Value>, problems: &mut Vec<FieldProblem>) -> Vec
     for (name, value) in object {
         match value {
             Value::String(value) => pairs.push((name, value)),
-            _ => problems.push(FieldProblem::new(
-                format!("variant.{name}"),
-                "must be a string",
-            )),
+            _ => problems.refuse(&format!("variant.{name}"), "must be a string"),
         }
     }
     pairs
-}
-
-fn refuse_others(
-    object: &Map<String, Value>,
-    path: &str,
-    known: &str,
-    problems: &mut Vec<FieldProblem>,
-) {
-    let problem = |name: &String| {
-        FieldProblem::new(
-            format!("{path}{name}"),
-            format!("is not a field here; there are {known}"),
-        )
-    };
-    problems.extend(object.keys().map(problem));
 }

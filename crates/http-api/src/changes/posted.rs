@@ -4,10 +4,9 @@ use hotshelf_model::{FieldProblem, Id, Namespace, NamespaceName, PostedChange, V
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::json_body::{self, Problems};
 use crate::state::ApiState;
 
-/// Problems that are reported of one body; the first ones tell enough.
-const PROBLEMS_MAX: usize = 32;
 /// Most bumps: more than there can be namespaces.
 const BUMPS_MAX: usize = 64;
 /// What a database's number can hold.
@@ -57,64 +56,42 @@ impl Posted {
         changes_max: usize,
         state: &ApiState,
     ) -> Result<Self, Vec<FieldProblem>> {
-        let value = serde_json::from_slice(body)
-            .map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
-        let Value::Object(mut object) = value else {
-            let reason = "must be an object such as {\"changes\": [{\"namespace\": \"cards\", \"id\": \"A-1\", \"version\": 17}]}";
-            return Err(vec![FieldProblem::new("body", reason)]);
-        };
+        let example =
+            "{\"changes\": [{\"namespace\": \"cards\", \"id\": \"A-1\", \"version\": 17}]}";
+        let mut object = json_body::object(body, example)?;
         let mut reader = Reader {
             state,
-            problems: Vec::new(),
+            problems: Problems::default(),
         };
         let posted = Posted {
             changes: reader.changes(object.remove("changes"), changes_max),
             bumps: reader.bumps(object.remove("bump")),
         };
-        for name in object.keys() {
-            reader.refuse(name, "is not a field here; there are `changes` and `bump`");
+        let Reader { mut problems, .. } = reader;
+        problems.refuse_rest("", &object, "`changes` and `bump`");
+        if posted.changes.is_empty() && posted.bumps.is_empty() && problems.is_empty() {
+            let reason = "is empty, and so is `bump`; say what has changed";
+            problems.refuse("changes", reason);
         }
-        if posted.changes.is_empty() && posted.bumps.is_empty() && reader.problems.is_empty() {
-            reader.refuse(
-                "changes",
-                "is empty, and so is `bump`; say what has changed",
-            );
-        }
-        if reader.problems.is_empty() {
-            return Ok(posted);
-        }
-        reader.problems.truncate(PROBLEMS_MAX);
-        Err(reader.problems)
+        problems.none_or(posted)
     }
 }
 
 struct Reader<'a> {
     state: &'a ApiState,
-    problems: Vec<FieldProblem>,
+    problems: Problems,
 }
 
 impl Reader<'_> {
     fn refuse(&mut self, path: &str, reason: impl Into<String>) {
-        // Of ten thousand changes with one mistake each, the first ones tell enough.
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(FieldProblem::new(path, reason));
-        }
+        self.problems.refuse(path, reason);
     }
 
     fn items(&mut self, path: &str, value: Option<Value>, items_max: usize) -> Vec<Value> {
-        match value {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(items)) if items.len() > items_max => {
-                let reason = format!(
-                    "has {} items; at most {items_max} can be sent at once",
-                    items.len()
-                );
-                self.refuse(path, reason);
-            }
-            Some(Value::Array(items)) => return items,
-            Some(_) => self.refuse(path, "must be a list"),
-        }
-        Vec::new()
+        let items = self
+            .problems
+            .items(path, value.unwrap_or_default(), items_max);
+        items.unwrap_or_default()
     }
 
     fn changes(&mut self, value: Option<Value>, changes_max: usize) -> Vec<PostedChange> {
@@ -137,13 +114,9 @@ impl Reader<'_> {
         let version = object
             .remove("version")
             .filter(|version| !version.is_null());
-        for name in object.keys() {
-            let known = "`namespace`, `id` and `version`";
-            self.refuse(
-                &format!("{path}.{name}"),
-                format!("is not a field here; there are {known}"),
-            );
-        }
+        let known = "`namespace`, `id` and `version`";
+        self.problems
+            .refuse_rest(&format!("{path}."), &object, known);
         let (namespace, id) = (namespace?, id?);
         let version = self.version(&format!("{path}.version"), &namespace, version)?;
         Some(PostedChange {

@@ -5,8 +5,8 @@ use hotshelf_model::{FieldProblem, ProductFields};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Problems that are reported of one body; the first ones tell enough.
-const PROBLEMS_MAX: usize = 32;
+use crate::json_body::{self, Problems};
+
 const NAME_BYTES_MAX: usize = 1024;
 const ADDRESS_BYTES_MAX: usize = 4096;
 const CATEGORIES_MAX: usize = 32;
@@ -89,33 +89,25 @@ pub(crate) struct StockBody {
 
 /// Reads the body of a PUT (`whole`) or of a PATCH, in which `null` removes what a field held.
 pub(super) fn read(body: &[u8], id: &str, whole: bool) -> Result<ProductFields, Vec<FieldProblem>> {
-    let value = serde_json::from_slice(body)
-        .map_err(|error| vec![FieldProblem::new("body", format!("is not JSON: {error}"))])?;
-    let Value::Object(object) = value else {
-        let reason = "must be an object such as {\"title\": \"Desk lamp\"}";
-        return Err(vec![FieldProblem::new("body", reason)]);
-    };
+    let object = json_body::object(body, "{\"title\": \"Desk lamp\"}")?;
     let mut reader = Reader::default();
     let fields = reader.product(object, id);
-    if whole && fields.title.is_none() && reader.problems.is_empty() {
-        reader.refuse("title", "is needed");
+    let mut problems = reader.problems;
+    if whole && fields.title.is_none() && problems.is_empty() {
+        problems.refuse("title", "is needed");
     }
-    if reader.problems.is_empty() {
-        return Ok(fields);
-    }
-    reader.problems.truncate(PROBLEMS_MAX);
-    Err(reader.problems)
+    problems.none_or(fields)
 }
 
 /// Reads fields and collects what is wrong with them.
 #[derive(Default)]
 struct Reader {
-    problems: Vec<FieldProblem>,
+    problems: Problems,
 }
 
 impl Reader {
     fn refuse(&mut self, path: &str, reason: impl Into<String>) {
-        self.problems.push(FieldProblem::new(path, reason));
+        self.problems.refuse(path, reason);
     }
 
     fn product(&mut self, object: Map<String, Value>, id: &str) -> ProductFields {
@@ -183,20 +175,6 @@ impl Reader {
         self.text(path, value, bytes_max).map(Some)
     }
 
-    /// The items of a list; `null` is an empty one.
-    fn items(&mut self, path: &str, value: Value, items_max: usize) -> Option<Vec<Value>> {
-        match value {
-            Value::Null => return Some(Vec::new()),
-            Value::Array(items) if items.len() > items_max => {
-                let reason = format!("has {} items; at most {items_max} are allowed", items.len());
-                self.refuse(path, reason);
-            }
-            Value::Array(items) => return Some(items),
-            _ => self.refuse(path, "must be a list"),
-        }
-        None
-    }
-
     fn texts(
         &mut self,
         path: &str,
@@ -204,7 +182,7 @@ impl Reader {
         items_max: usize,
         bytes_max: usize,
     ) -> Option<Vec<String>> {
-        let items = self.items(path, value, items_max)?;
+        let items = self.problems.items(path, value, items_max)?;
         let mut texts = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             texts.extend(self.text(&format!("{path}[{index}]"), item, bytes_max));
@@ -213,7 +191,7 @@ impl Reader {
     }
 
     fn attributes(&mut self, value: Value) -> Option<Vec<(String, String)>> {
-        let items = self.items("attributes", value, ATTRIBUTES_MAX)?;
+        let items = self.problems.items("attributes", value, ATTRIBUTES_MAX)?;
         let mut attributes = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let path = format!("attributes[{index}]");
@@ -245,7 +223,7 @@ impl Reader {
     }
 
     fn prices(&mut self, value: Value) -> Option<Vec<Price>> {
-        let items = self.items("prices", value, PRICES_MAX)?;
+        let items = self.problems.items("prices", value, PRICES_MAX)?;
         let mut prices = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let path = format!("prices[{index}]");
@@ -261,7 +239,7 @@ impl Reader {
     }
 
     fn price(&mut self, path: &str, object: Map<String, Value>) -> Option<Price> {
-        let before = self.problems.len();
+        let before = self.problems.count();
         let mut currency = None;
         let (mut list, mut sale, mut from, mut to) = (None, None, None, None);
         for (name, value) in object {
@@ -299,7 +277,7 @@ impl Reader {
                 "must be later than `valid_from`",
             );
         }
-        if self.problems.len() == before {
+        if self.problems.count() == before {
             for (missing, name) in [
                 (currency.is_none(), "currency"),
                 (list.is_none(), "list_minor"),

@@ -1,6 +1,7 @@
 //! Bodies of products: what is taken, and every problem by its path.
 
 use super::*;
+use crate::json_body::PROBLEMS_MAX;
 
 fn problems(body: &str, whole: bool) -> Vec<String> {
     let problems = read(body.as_bytes(), "a", whole).unwrap_err();
