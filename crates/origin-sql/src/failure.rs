@@ -6,8 +6,10 @@ use hotshelf_model::{Error, ErrorKind};
 const QUERY_CANCELED: &str = "57014";
 /// SQLSTATEs of a table, a schema or a function that is not there.
 const NOT_THERE: [&str; 3] = ["42P01", "3F000", "42883"];
-/// SQLSTATEs with which a server ends a connection.
-const SHUT_DOWN: [&str; 2] = ["57P01", "57P02"];
+/// SQLSTATEs with which a server ends a connection, or does not know whether it committed.
+const LOST: [&str; 3] = ["57P01", "57P02", "40003"];
+/// The class of SQLSTATEs that a pooler gives when it has lost its connection to the server: `PgBouncer` says `08P01`.
+const CONNECTION: &str = "08";
 /// `SQLite` result codes of a database that another connection keeps locked.
 const BUSY: [&str; 3] = ["5", "261", "517"];
 
@@ -35,13 +37,13 @@ pub(crate) fn deadline() -> sqlx::Error {
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(cause) => cause.kind() != std::io::ErrorKind::TimedOut,
-        _ => is_shut_down(error),
+        _ => is_lost(error),
     }
 }
 
-/// Whether the server ended the connection in the middle of something.
-pub(crate) fn is_shut_down(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| SHUT_DOWN.contains(&code.as_str()))
+/// Whether the database's own error says that a connection was lost in the middle of something, its own or a pooler's before it.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| LOST.contains(&code.as_str()) || code.starts_with(CONNECTION))
 }
 
 /// Whether a lock was not got within its time.

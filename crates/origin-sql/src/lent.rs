@@ -33,7 +33,7 @@ impl<DB: Database> Lent<DB> {
     pub(crate) fn end<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.ended = match &outcome {
             Ok(_) => true,
-            Err(error) => error.as_database_error().is_some(),
+            Err(error) => error.as_database_error().is_some() && !failure::is_lost(error),
         };
         outcome
     }

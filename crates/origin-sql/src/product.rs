@@ -7,7 +7,7 @@ use hotshelf_model::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::failure::{failed, is_shut_down};
+use crate::failure::{failed, is_lost};
 use crate::snapshot::signed;
 use crate::upsert::{check_price, check_text};
 
@@ -169,9 +169,7 @@ impl WriteFailure {
     /// The database's own error, of a transaction that is rolled back.
     pub(crate) fn refused(&self) -> Option<&sqlx::Error> {
         match self {
-            WriteFailure::Sent(error)
-                if error.as_database_error().is_some() && !is_shut_down(error) =>
-            {
+            WriteFailure::Sent(error) if error.as_database_error().is_some() && !is_lost(error) => {
                 Some(error)
             }
             WriteFailure::Sent(_) | WriteFailure::Unsent(_) => None,

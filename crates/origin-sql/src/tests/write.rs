@@ -356,7 +356,7 @@ async fn posted_changes_get_versions_that_grow_and_are_recorded_once() {
             "{:?}",
             shop.dialect
         );
-        assert!(recorded.bumps[0] > raised);
+        assert!(recorded.bumps[0] > version);
         assert_eq!(shop.fetch("mug").await.version, raised);
         let mut records: Vec<_> = shop.records_after(position).await;
         records.sort_by(|left, right| left.1.cmp(&right.1));
@@ -481,6 +481,16 @@ async fn a_write_whose_answer_never_comes_is_neither_written_nor_failed() {
         error.to_string().contains("may have been written"),
         "{error}"
     );
+    // A pooler that has lost its server says so as if it were one.
+    for code in ["08P01", "40003"] {
+        shop.sql(&format!(
+            "CREATE OR REPLACE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN RAISE EXCEPTION ''lost'' USING ERRCODE = ''{code}''; END'",
+        ))
+        .await;
+        let error = shop.origin.write(&write).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WriteUnknown, "{error:?}");
+    }
     // What the database refuses is not written, and known not to be.
     shop.sql(
         "CREATE OR REPLACE FUNCTION public.die() RETURNS trigger LANGUAGE plpgsql AS
