@@ -235,7 +235,8 @@ section! {
     acquire_timeout_ms: u64 = 1000, count(10, 60_000);
     /// How long `hotshelf migrate` waits for the lock of a table that it attaches or detaches; writers of the table wait behind it.
     lock_timeout_ms: u64 = 2000, count(1, 600_000);
-    /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection.
+    /// Most prepared statements kept on one connection. 0 behind a pooler that gives each transaction another connection;
+    /// see `docs/operations.md`, Behind PgBouncer.
     statement_cache_max: usize = 128, count(0, 10_000);
     /// How far back the change log reaches, for nodes that were away. Older rows are removed in small steps.
     log_retention_s: u64 = 21_600, count(3600, 604_800);

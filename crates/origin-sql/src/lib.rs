@@ -99,8 +99,8 @@ impl SqlOrigin {
         })
     }
 
-    /// Brings the database's tables to this program's form, and gives each namespace its number. To be run on a direct
-    /// connection: behind a pooler in transaction mode its lock does not hold.
+    /// Brings the database's tables to this program's form, and gives each namespace its number. When there is something to migrate,
+    /// it is to be run on a direct connection: behind a pooler in transaction mode its lock does not hold.
     ///
     /// # Errors
     /// `OriginFailed` or `OriginTimeout`; each migration is whole or not there.

@@ -86,14 +86,24 @@ fn migrator(files: &[(i64, &'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(files.iter().map(migration).collect())
 }
 
+/// The number of a migration that was run, and its checksum.
+pub(crate) type Done = (i64, Vec<u8>);
+
 /// The name and the SQL of each migration that is not among those that were run.
-pub(crate) fn pending(migrator: &Migrator, done: &[i64]) -> Vec<(String, String)> {
-    let missing = migrator.iter().filter(|one| !done.contains(&one.version));
+pub(crate) fn pending(migrator: &Migrator, done: &[Done]) -> Vec<(String, String)> {
+    let is_done = |one: &Migration| done.iter().any(|(number, _)| *number == one.version);
+    let missing = migrator.iter().filter(|one| !is_done(one));
     let shown = |one: &Migration| {
         let name = format!("{:04} {}", one.version, one.description);
         (name, one.sql.as_str().to_owned())
     };
     missing.map(shown).collect()
+}
+
+/// Whether exactly these migrations were run, each as it is here.
+pub(crate) fn is_current(migrator: &Migrator, done: &[Done]) -> bool {
+    let wanted = migrator.iter().map(|one| (one.version, &*one.checksum));
+    wanted.eq(done.iter().map(|(number, sum)| (*number, &**sum)))
 }
 
 /// Our error for a migration that failed.

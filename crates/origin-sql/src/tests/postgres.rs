@@ -226,6 +226,49 @@ fn impatient(url: String) -> SqlOrigin {
     SqlOrigin::connect_lazy(&settings, namespaces).unwrap()
 }
 
+/// `PgBouncer` tells the client about a server that it has lost.
+#[tokio::test]
+async fn a_reading_whose_pooler_lost_the_server_is_sent_again() {
+    let lost = hotshelf_model::NamespaceName::new("lost").unwrap();
+    let query = "SELECT unnest(:ids) AS id, public.lose() AS document";
+    let further = vec![NamespaceQuery::new(lost.clone(), query)];
+    let shop = shop(Dialect::Postgres, "lost_server", further).await;
+    // A sequence is not rolled back, so that only the first call fails.
+    shop.sql(
+        "CREATE SEQUENCE public.calls; CREATE FUNCTION public.lose() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('public.calls') = 1 THEN RAISE EXCEPTION 'server conn crashed?' USING ERRCODE = '08P01'; END IF;
+            RETURN '1'; END $$",
+    )
+    .await;
+    let fetch = fetch_from(&shop.origin, &lost, "", &["a"]).await.unwrap();
+    assert!(fetch.documents[0].is_ok());
+}
+
+/// A pooler could leave the migrator's lock with another session.
+#[tokio::test]
+async fn a_start_with_nothing_to_migrate_takes_no_lock_and_makes_nothing() {
+    let shop = shop(Dialect::Postgres, "nothing_to_migrate", Vec::new()).await;
+    shop.sql(
+        "CREATE ROLE starter LOGIN; GRANT USAGE ON SCHEMA hotshelf TO starter; GRANT SELECT ON hotshelf.schema_migration TO starter;
+         GRANT EXECUTE ON FUNCTION hotshelf.register_namespace(text) TO starter",
+    )
+    .await;
+    let settings = SqlSettings {
+        url: shop.url.replace("postgres@", "starter@"),
+        ..SqlSettings::default()
+    };
+    let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
+    let node = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
+    node.migrate().await.unwrap();
+    // One that a newer program has migrated is refused all the same.
+    shop.sql(
+        "INSERT INTO hotshelf.schema_migration (version, description, success, checksum, execution_time) VALUES (9999, 'new', true, '', 0)",
+    )
+    .await;
+    let error = shop.origin.migrate().await.unwrap_err();
+    assert!(error.to_string().contains("newer hotshelf"), "{error}");
+}
+
 #[tokio::test]
 async fn a_slow_query_times_out_and_gives_its_connection_back() {
     let shop = shop(Dialect::Postgres, "slow", Vec::new()).await;

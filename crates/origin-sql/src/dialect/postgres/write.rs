@@ -7,7 +7,7 @@ use sqlx::{Connection, Row as _, SqlStr};
 use super::Postgres;
 use crate::failure::failed;
 use crate::lent::{Lent, within};
-use crate::migrate;
+use crate::migrate::{self, Done};
 use crate::snapshot::unsigned;
 use crate::upsert::{Batch, Changed};
 
@@ -22,17 +22,21 @@ const STOCK: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/upser
 const STATEMENTS: u32 = 7;
 
 impl Postgres {
-    /// Runs the migrations, then registers namespaces.
+    /// Runs the migrations, then registers namespaces. When there is nothing to run, no lock is taken, which a pooler could leave held, and no
+    /// right to make tables is needed.
     pub(crate) async fn migrate(&self, namespaces: &[&str]) -> Result<(), Error> {
         let exists = "SELECT to_regnamespace('hotshelf') IS NOT NULL";
         let exists: bool = sqlx::query_scalar(exists)
             .fetch_one(&self.documents)
             .await
             .map_err(|error| failed("looking for the schema hotshelf", error))?;
-        migrate::postgres(exists)
-            .run(&self.documents)
-            .await
-            .map_err(migrate::failed)?;
+        let migrator = migrate::postgres(exists);
+        let done = self.migrations_done().await;
+        let done = done.map_err(|error| failed("reading which migrations were run", error))?;
+        if !migrate::is_current(&migrator, &done) {
+            let run = migrator.run(&self.documents).await;
+            run.map_err(migrate::failed)?;
+        }
         sqlx::query("SELECT hotshelf.register_namespace(name) FROM unnest($1::text[]) AS n (name)")
             .bind(namespaces)
             .execute(&self.documents)
@@ -41,7 +45,7 @@ impl Postgres {
         Ok(())
     }
 
-    pub(crate) async fn migrations_done(&self) -> Result<Vec<i64>, sqlx::Error> {
+    pub(crate) async fn migrations_done(&self) -> Result<Vec<Done>, sqlx::Error> {
         let there = "SELECT to_regclass('hotshelf.schema_migration') IS NOT NULL AS answer";
         let there: bool = self
             .one(SqlStr::from_static(there), None)
@@ -50,10 +54,10 @@ impl Postgres {
         if !there {
             return Ok(Vec::new());
         }
-        let done = "SELECT ARRAY(SELECT version FROM hotshelf.schema_migration) AS answer";
-        self.one(SqlStr::from_static(done), None)
-            .await?
-            .try_get("answer")
+        let done = "SELECT version, checksum FROM hotshelf.schema_migration WHERE success ORDER BY version";
+        let rows = self.read(&self.documents, || sqlx::query(done)).await?;
+        let row = |row: &PgRow| Ok((row.try_get("version")?, row.try_get("checksum")?));
+        rows.iter().map(row).collect()
     }
 
     pub(crate) async fn renew_history(&self) -> Result<(), sqlx::Error> {

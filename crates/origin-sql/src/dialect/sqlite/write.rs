@@ -10,7 +10,7 @@ use sqlx::{Connection, Row as _, SqlStr};
 use super::Sqlite;
 use crate::failure::failed;
 use crate::lent::{Lent, within};
-use crate::migrate;
+use crate::migrate::{self, Done};
 use crate::snapshot::unsigned;
 use crate::upsert::{Batch, Changed};
 
@@ -45,15 +45,17 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(crate) async fn migrations_done(&self) -> Result<Vec<i64>, sqlx::Error> {
+    pub(crate) async fn migrations_done(&self) -> Result<Vec<Done>, sqlx::Error> {
         let there =
             "SELECT count(*) AS answer FROM sqlite_master WHERE name = 'cache_schema_migration'";
         if answer(&self.read(sqlx::query(there)).await?)? == 0 {
             return Ok(Vec::new());
         }
-        let done = sqlx::query("SELECT version FROM cache_schema_migration");
+        let done =
+            sqlx::query("SELECT version, checksum FROM cache_schema_migration ORDER BY version");
         let rows = self.read(done).await?;
-        rows.iter().map(|row| row.try_get("version")).collect()
+        let row = |row: &SqliteRow| Ok((row.try_get("version")?, row.try_get("checksum")?));
+        rows.iter().map(row).collect()
     }
 
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
