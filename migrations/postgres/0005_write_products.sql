@@ -120,11 +120,12 @@ BEGIN
 END $$;
 
 -- Seals what this transaction has touched so far, instead of at its end, and reads the version that the key has then. This transaction holds the
--- key's row from there on, so it is the version after commit.
+-- key's row from there on, so it is the version after commit. All constraints, because the one event that seals belongs to whichever trigger noted
+-- the first key, which may be an attachment's or on another table, and because a shop's deferred triggers may touch more keys.
 CREATE FUNCTION hotshelf.seal_now(sku text) RETURNS bigint LANGUAGE plpgsql SET search_path = hotshelf, pg_temp AS $$
 BEGIN
-    SET CONSTRAINTS hotshelf.hotshelf_insert, hotshelf.hotshelf_update, hotshelf.hotshelf_delete IMMEDIATE;
-    SET CONSTRAINTS hotshelf.hotshelf_insert, hotshelf.hotshelf_update, hotshelf.hotshelf_delete DEFERRED;
+    SET CONSTRAINTS ALL IMMEDIATE;
+    SET CONSTRAINTS ALL DEFERRED;
     RETURN (SELECT ver FROM cache_version WHERE ns = 1 AND key = sku);
 END $$;
 

@@ -10,6 +10,8 @@ BEGIN
     PERFORM register_namespace(name)
     FROM (SELECT unnest(namespaces) UNION SELECT unnest(bumps)) AS n (name)
     WHERE NOT EXISTS (SELECT FROM cache_parent AS p WHERE p.name = n.name);
+    -- Before the keys, as a transaction that truncates a table locks them, and in the order of their names, so that two calls lock them in one order.
+    PERFORM bump(name) FROM (SELECT DISTINCT unnest(bumps) AS name ORDER BY name) AS b;
     WITH given AS (
         SELECT p.id AS ns, g.key, max(g.ver) AS ver
         FROM unnest(namespaces, keys, versions) AS g (name, key, ver) JOIN cache_parent AS p ON p.name = g.name
@@ -33,8 +35,6 @@ BEGIN
         RETURNING c.ns, c.key, c.ver
     )
     INSERT INTO cache_outbox (ns, key, ver, op) SELECT ns, key, ver, 1 FROM sealed;
-    -- In the order of their names, so that two calls lock them in one order.
-    PERFORM bump(name) FROM (SELECT DISTINCT unnest(bumps) AS name ORDER BY name) AS b;
     changed := ARRAY(
         SELECT coalesce(v.ver, 0)
         FROM unnest(namespaces, keys) WITH ORDINALITY AS g (name, key, ord)

@@ -6,5 +6,5 @@ WHEN NOT EXISTS (SELECT 1 FROM cache_version WHERE ns = NEW.ns AND key = NEW.key
 BEGIN
     INSERT INTO cache_version (ns, key, ver, deleted) VALUES (NEW.ns, NEW.key, NEW.ver, 0)
         ON CONFLICT (ns, key) DO UPDATE SET ver = excluded.ver, deleted = 0;
-    INSERT INTO cache_log (nonce, ns, key, ver, op) VALUES (random(), NEW.ns, NEW.key, NEW.ver, 1);
+    INSERT INTO cache_log (nonce, ns, key, ver, op, logged_at) VALUES (random(), NEW.ns, NEW.key, NEW.ver, 1, unixepoch());
 END;

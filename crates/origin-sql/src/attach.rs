@@ -32,6 +32,8 @@ pub(crate) struct Table {
     pub(crate) name: String,
     pub(crate) columns: Vec<String>,
     pub(crate) primary_key: Vec<String>,
+    /// The partitions that hold rows, quoted; empty for a table that has none, as in SQLite.
+    pub(crate) partitions: Vec<String>,
 }
 
 impl Table {
@@ -114,18 +116,16 @@ impl Attachment {
         }
         format!("SELECT ({keys}) FROM {rows}")
     }
+}
 
-    /// A name that no other attachment has: another definition is another name, and a table that was made anew needs it again.
-    pub(crate) fn hash(&self, table: &Table, watched: &[String]) -> String {
-        let parts = [
-            table.quoted(),
-            self.namespace.as_str().to_owned(),
-            self.keys.clone(),
-            watched.join("\u{1f}"),
-            table.columns.join("\u{1f}"),
-        ];
-        format!("{:016x}", xxh3_64(parts.join("\u{1e}").as_bytes()))
-    }
+/// What stands for the hash in the statements that it is made of.
+pub(crate) const NO_HASH: &str = "";
+
+/// A name that no other attachment has. Other statements are another name, whether the definition has changed or this program; so are other
+/// columns, because what changes with them fires no trigger.
+pub(crate) fn hash(table: &Table, statements: &[String]) -> String {
+    let parts = [statements, &table.columns].map(|parts| parts.join("\u{1f}"));
+    format!("{:016x}", xxh3_64(parts.join("\u{1e}").as_bytes()))
 }
 
 /// Splits `a."b c"` at its dots; an unquoted part becomes lower case, as databases read it.
@@ -219,5 +219,21 @@ mod tests {
             keys("Select s.shelf FROM :rows AS i JOIN shelves s USING (item_no);"),
             "Select s.shelf FROM r AS i JOIN shelves s USING (item_no)"
         );
+    }
+
+    #[test]
+    fn other_statements_or_columns_are_another_attachment() {
+        let table = |columns: &[&str]| Table {
+            schema: None,
+            name: "items".to_owned(),
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            primary_key: vec!["id".to_owned()],
+            partitions: Vec::new(),
+        };
+        let hash =
+            |columns: &[&str], statement: &str| hash(&table(columns), &[statement.to_owned()]);
+        assert_eq!(hash(&["id"], "a"), hash(&["id"], "a"));
+        assert_ne!(hash(&["id"], "a"), hash(&["id"], "b"));
+        assert_ne!(hash(&["id"], "a"), hash(&["id", "name"], "a"));
     }
 }

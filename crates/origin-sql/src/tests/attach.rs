@@ -122,6 +122,39 @@ async fn an_attached_table_records_what_its_rows_make_and_only_when_it_matters()
     }
 }
 
+/// What is equal to a database may make another document.
+#[tokio::test]
+async fn a_row_has_changed_when_a_byte_of_it_has() {
+    for shop in shops("bytes").await {
+        let (types, table) = match shop.dialect {
+            Dialect::Postgres => ("amount numeric, note json", "hotshelf.cost"),
+            Dialect::Sqlite => ("amount text COLLATE NOCASE, note text", "cost"),
+        };
+        shop.sql(&format!(
+            "CREATE TABLE cost (id int PRIMARY KEY, {types}); INSERT INTO cost VALUES (1, '1.0', '{{}}')"
+        ))
+        .await;
+        let columns = ["amount", "note"];
+        shop.attach(&[attachment("costs", table, "id", &columns)])
+            .await;
+        let other = match shop.dialect {
+            Dialect::Postgres => ["1.0", "1.00"],
+            Dialect::Sqlite => ["1e1", "1E1"],
+        };
+        let update = |amount| format!("UPDATE cost SET amount = '{amount}'");
+        shop.sql(&update(other[0])).await;
+        let none: [&str; 0] = [];
+        assert_eq!(shop.keys(&update(other[0])).await, none);
+        assert_eq!(
+            shop.keys(&update(other[1])).await,
+            ["1"],
+            "{:?}",
+            shop.dialect
+        );
+        assert_eq!(shop.keys("UPDATE cost SET note = '[]'").await, ["1"]);
+    }
+}
+
 #[tokio::test]
 async fn attaching_again_does_nothing_and_detaching_leaves_no_trace() {
     for shop in shops("detached").await {

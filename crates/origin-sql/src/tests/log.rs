@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hotshelf_model::{ChangeLog, LogRead, LogRow, Position, Record};
+use hotshelf_model::{
+    ChangeLog, ChangeRecorder, LogRead, LogRow, Position, PostedChange, Record, Version,
+};
 use hotshelf_testkit::conformance::cluster_leases;
 use hotshelf_testkit::{PostgresServer, wait_until_async};
 
@@ -141,6 +143,23 @@ async fn rows_beyond_the_most_are_pruned_whatever_their_age() {
         "the head and the 19 rows before it are left"
     );
     assert_eq!(shop.number("SELECT min(pos) FROM cache_log").await, 31);
+}
+
+#[tokio::test]
+async fn changes_with_versions_of_their_own_stay_in_the_log_as_long_as_others() {
+    for shop in shops("given").await {
+        for version in 1..=3 {
+            let change = PostedChange {
+                namespace: products(),
+                id: id("a"),
+                version: Some(Version(version)),
+            };
+            shop.origin.record(&[change], &[]).await.unwrap();
+            shop.settle().await;
+        }
+        let rows = rows_after(&shop.origin, 0).await;
+        assert_eq!(ids(&rows), ["a"; 3], "{:?}", shop.dialect);
+    }
 }
 
 /// The standby has not got the last commits when its primary dies.

@@ -10,7 +10,7 @@ use hotshelf_model::{
 use hotshelf_testkit::conformance::ProductWriter;
 use hotshelf_testkit::{PostgresServer, wait_until_async};
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 
 use crate::{Database, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
@@ -152,6 +152,11 @@ impl Shop {
         }
     }
 
+    /// A session of another program, on PostgreSQL.
+    pub(super) async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
     /// One number that the database says.
     pub(super) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql.to_owned());
@@ -263,6 +268,12 @@ pub(super) async fn settle(origin: &SqlOrigin) -> Poll {
     })
     .await;
     last.get().unwrap()
+}
+
+/// Runs SQL in a session of its own.
+pub(super) async fn run(session: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    sqlx::raw_sql(sql).execute(session).await.map(drop)
 }
 
 /// What a document says.

@@ -12,7 +12,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::Postgres;
-use crate::attach::{Attachment, FUNCTION_PREFIX, TRIGGER_PREFIX, Table, literal, quoted};
+use crate::attach::{
+    Attachment, FUNCTION_PREFIX, NO_HASH, TRIGGER_PREFIX, Table, hash, literal, quoted,
+};
 use crate::failure::{failed, is_lock_timeout};
 use crate::lent::Lent;
 use crate::settings::{Dialect, invalid};
@@ -24,7 +26,12 @@ const TABLE: &str = "
             SELECT a.attname::text FROM pg_index AS i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place)
             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = k.number
             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY k.place
-        ) AS primary_key
+        ) AS primary_key,
+        ARRAY(
+            SELECT format('%I.%I', pn.nspname, p.relname) FROM pg_partition_tree(c.oid) AS t
+            JOIN pg_class AS p ON p.oid = t.relid JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
+            WHERE t.isleaf AND p.relkind = 'r' ORDER BY 1
+        ) AS partitions
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)";
 
 /// Every trigger of an attachment, partitions' copies left out, and every function, also one that has lost its triggers.
@@ -69,8 +76,9 @@ impl Postgres {
             }
             hashes.insert(hash);
         }
-        let mut all = removal(&attached, &hashes)?;
-        all.extend(steps);
+        // What takes the place of something is made first, so that no change goes unrecorded in between.
+        let mut all = steps;
+        all.extend(removal(&attached, &hashes)?);
         if !dry {
             for step in &all {
                 self.make(step, lock_timeout).await?;
@@ -95,30 +103,21 @@ impl Postgres {
             )
         })?;
         let watched = attachment.watched(&table).map_err(problem)?;
-        let hash = attachment.hash(&table, &watched);
-        self.check(attachment, &table, &watched).await?;
-        let statements = statements(attachment, &table, &watched, &hash);
+        self.check(attachment, &table).await?;
+        let statements = |hash: &str| statements(attachment, &table, &watched, hash);
+        let hash = hash(&table, &statements(NO_HASH));
+        let statements = statements(&hash);
         Ok((hash, Step { what, statements }))
     }
 
-    /// Has the database read the keys and compare the columns of no row, so that what is wrong is found before anything is made.
-    async fn check(
-        &self,
-        attachment: &Attachment,
-        table: &Table,
-        watched: &[String],
-    ) -> Result<(), Error> {
-        let row = watched_row("t", watched);
+    /// Has the database read the keys of no row, so that what is wrong is found before anything is made.
+    async fn check(&self, attachment: &Attachment, table: &Table) -> Result<(), Error> {
         let sql = format!(
-            "WITH hotshelf_rows AS (SELECT t.* FROM {} AS t WHERE {row} IS DISTINCT FROM {row} LIMIT 0)
-             SELECT k.id::text FROM ({}) AS k (id) LIMIT 0",
+            "WITH hotshelf_rows AS (SELECT t.* FROM {} AS t LIMIT 0) SELECT k.id::text FROM ({}) AS k (id) LIMIT 0",
             table.quoted(),
             attachment.keys_over("hotshelf_rows")
         );
-        let what = format!(
-            "attaching {}: `keys` and `columns` cannot be used",
-            attachment.table
-        );
+        let what = format!("attaching {}: `keys` cannot be used", attachment.table);
         let mut lent = Lent::acquire(&self.documents)
             .await
             .map_err(|error| failed(&what, error))?;
@@ -197,6 +196,7 @@ fn table(row: &PgRow) -> Result<Option<Table>, sqlx::Error> {
         name: row.try_get("name")?,
         columns: row.try_get("columns")?,
         primary_key: row.try_get("primary_key")?,
+        partitions: row.try_get("partitions")?,
     }))
 }
 
@@ -210,7 +210,7 @@ fn watched_row(row: &str, watched: &[String]) -> String {
         .iter()
         .map(|column| format!("({row}).{}", quoted(column)))
         .collect();
-    format!("ROW({})", columns.join(", "))
+    format!("ROW({})::record", columns.join(", "))
 }
 
 fn statements(
@@ -232,7 +232,8 @@ DECLARE
     hotshelf_first boolean := false;
     hotshelf_id text;
 BEGIN
-    IF NOT (hotshelf_old IS NULL OR hotshelf_new IS NULL) AND {before} IS NOT DISTINCT FROM {after} THEN
+    -- Byte by byte: a type's own equality may take for equal what makes another document, such as 1.0 and 1.00, and may be anybody's function.
+    IF NOT (hotshelf_old IS NULL OR hotshelf_new IS NULL) AND {before} OPERATOR(pg_catalog.*=) {after} THEN
         RETURN false;
     END IF;
     FOR hotshelf_id IN
@@ -261,7 +262,7 @@ END ",
             trigger(what)
         )
     };
-    vec![
+    let mut statements = vec![
         format!("SELECT hotshelf.register_namespace({namespace})"),
         format!(
             "CREATE FUNCTION {function}(hotshelf_old {name}, hotshelf_new {name}) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER \
@@ -271,13 +272,22 @@ END ",
         on("insert", "INSERT", "NULL, NEW"),
         on("update", "UPDATE", "OLD, NEW"),
         on("delete", "DELETE", "OLD, NULL"),
+    ];
+    // A statement's trigger is not copied to partitions, and each can be truncated by itself; the whole truncates them all.
+    let whole = [name];
+    let truncated = match table.partitions.as_slice() {
+        [] => &whole,
+        partitions => partitions,
+    };
+    statements.extend(truncated.iter().map(|name| {
         format!(
             "CREATE TRIGGER {} AFTER TRUNCATE ON {name} FOR EACH STATEMENT EXECUTE FUNCTION hotshelf.bump_trigger({namespace})",
             trigger("truncate")
-        ),
-        // What changed before was recorded by nobody.
-        format!("SELECT hotshelf.bump({namespace})"),
-    ]
+        )
+    }));
+    // What changed before was recorded by nobody.
+    statements.push(format!("SELECT hotshelf.bump({namespace})"));
+    statements
 }
 
 /// How everything is removed that belongs to none of these hashes.

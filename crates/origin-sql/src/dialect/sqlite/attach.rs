@@ -6,7 +6,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
 
 use super::Sqlite;
-use crate::attach::{Attachment, TRIGGER_PREFIX, Table, literal, quoted};
+use crate::attach::{Attachment, NO_HASH, TRIGGER_PREFIX, Table, hash, literal, quoted};
 use crate::failure::failed;
 use crate::lent::{Lent, within};
 use crate::settings::{Dialect, invalid};
@@ -69,10 +69,14 @@ impl Sqlite {
             name,
             primary_key: columns.iter().filter_map(is_key).collect(),
             columns: columns.into_iter().map(|(column, _)| column).collect(),
+            partitions: Vec::new(),
         };
         let watched = attachment.watched(&table).map_err(problem)?;
         self.check(attachment, &table).await?;
-        Ok(statements(attachment, &table, &watched))
+        let triggers = |hash: &str| triggers(attachment, &table, &watched, hash);
+        let plain = triggers(NO_HASH).into_iter();
+        let plain: Vec<String> = plain.flat_map(|(_, statements)| statements).collect();
+        Ok(triggers(&hash(&table, &plain)))
     }
 
     /// Has the database read the keys of no row, so that what is wrong is found before anything is made.
@@ -119,12 +123,13 @@ fn keys(attachment: &Attachment, rows: &[String]) -> String {
     )
 }
 
-fn statements(
+/// Each trigger's name with the statements that make it.
+fn triggers(
     attachment: &Attachment,
     table: &Table,
     watched: &[String],
+    hash: &str,
 ) -> Vec<(String, Vec<String>)> {
-    let hash = attachment.hash(table, watched);
     let namespace = literal(attachment.namespace.as_str());
     let row = |row: &str| {
         let columns = table.columns.iter().map(|column| {
@@ -134,9 +139,10 @@ fn statements(
         format!("(SELECT {})", columns.collect::<Vec<_>>().join(", "))
     };
     let list = |row: &str| {
+        // Byte by byte, whatever collation a column has: another case is another document.
         let columns = watched
             .iter()
-            .map(|column| format!("{row}.{}", quoted(column)));
+            .map(|column| format!("{row}.{} COLLATE BINARY", quoted(column)));
         columns.collect::<Vec<_>>().join(", ")
     };
     let changed = format!(" WHEN ({}) IS NOT ({})", list("NEW"), list("OLD"));
