@@ -23,7 +23,7 @@ const ATTRIBUTE_BYTES_MAX: usize = 8 * 1024;
 pub(crate) enum IdFrom {
     /// From a column; a row without it is bad.
     Column,
-    /// From the file name in the address of the image, because there is no column of ids.
+    /// From the file name in the address of the image, because the first row has no id; a row that has one keeps it.
     ImageName,
 }
 
@@ -114,16 +114,17 @@ impl Reading<'_> {
     }
 
     fn id(&self, picked: &Picked, from: IdFrom) -> Result<String, RowProblem> {
+        let given = self.cell(picked, Field::Id);
         let named = match (picked.id_address, from) {
             (Some(index), _) => self.row.cells.get(index).map(|(_, cell)| cell),
-            (None, IdFrom::ImageName) => self.cell(picked, Field::Image),
-            (None, IdFrom::Column) => None,
+            (None, IdFrom::ImageName) if given.is_none() => self.cell(picked, Field::Image),
+            (None, IdFrom::ImageName | IdFrom::Column) => None,
         };
         let first = |cell: &Cell| match cell {
             Cell::Text(text) => text.clone(),
             Cell::List(items) => items.first().cloned().unwrap_or_default(),
         };
-        let id = match (named, self.cell(picked, Field::Id)) {
+        let id = match (named, given) {
             (Some(address), _) => file_name(&first(address)),
             (None, Some(cell)) => cell.joined(),
             (None, None) => String::new(),

@@ -279,6 +279,13 @@ fn prices_of_several_currencies_and_sales_are_read() {
 }
 
 #[test]
+fn an_image_names_only_products_without_an_id() {
+    let json = r#"[{"title": "A", "image": "https://h/4984700_sb.jpg"},
+        {"title": "B", "image": "https://h/1234567.jpg", "id": "B-1"}]"#;
+    assert_eq!(outline(json), ["4984700", "B-1"]);
+}
+
+#[test]
 fn without_a_column_of_ids_the_image_names_the_product() {
     let json = r#"[{"title": "A", "image": "https://h/4984700_sb.jpg"}, {"title": "B"}]"#;
     let mut rows = rows_of(json, ReadSettings::default());
