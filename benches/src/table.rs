@@ -49,6 +49,16 @@ pub fn target(what: &str, measured: f64, at_most: f64) {
     println!("target: {what} <= {at_most}: measured {measured:.2}, {verdict}");
 }
 
+/// A target that is not to be fallen short of, beside what was measured.
+pub fn target_at_least(what: &str, measured: f64, at_least: f64) {
+    let verdict = if measured >= at_least {
+        "met"
+    } else {
+        "missed"
+    };
+    println!("target: {what} >= {at_least}: measured {measured:.2}, {verdict}");
+}
+
 /// The figure of a sample that a bench is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {

@@ -191,6 +191,18 @@ impl PostgresServer {
         run(psql).with_context(|| format!("running SQL in database {database}"))
     }
 
+    /// Runs `pgbench` against a database, and answers what it prints at its end.
+    ///
+    /// # Errors
+    /// When it is not installed, does not know an argument, or lost a client.
+    pub fn pgbench(&self, database: &str, args: &[&str]) -> anyhow::Result<String> {
+        let mut pgbench = Command::new(find("pgbench", &program_folders(), "postgresql")?);
+        pgbench.args(["--no-vacuum", "--host=127.0.0.1", "--username=postgres"]);
+        pgbench.arg(format!("--port={}", self.port));
+        pgbench.args(args).arg(database);
+        run(pgbench).with_context(|| format!("running pgbench against database {database}"))
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
