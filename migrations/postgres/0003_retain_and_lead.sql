@@ -12,7 +12,7 @@ CREATE TABLE hotshelf.cache_log_oldest (
 );
 INSERT INTO hotshelf.cache_log_oldest (pos) SELECT min(pos) FROM hotshelf.cache_log;
 
--- Leases of nodes: who sequences, who detects hot keys, who runs a job. A token names one holding and is never reused.
+-- Leases of nodes; there is one, of the node that sequences. A token names one holding and is never reused.
 CREATE TABLE hotshelf.cache_lease (
     name text COLLATE "C" PRIMARY KEY,
     token bigint NOT NULL,

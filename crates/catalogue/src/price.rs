@@ -1,5 +1,7 @@
 //! Prices as exact counts of a currency's minor unit. No floating point: `0.1` has no exact one.
 
+use hotshelf_model::product::Price;
+
 /// How many digits a currency has after the point (ISO 4217).
 pub fn minor_digits(currency: &str) -> u32 {
     match currency {
@@ -10,11 +12,6 @@ pub fn minor_digits(currency: &str) -> u32 {
     }
 }
 
-/// Whether this is the code of a currency, as far as its form tells.
-pub fn is_currency(code: &str) -> bool {
-    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
 /// An amount with the currency that stands beside it, if one does: `12.34`, `1,234.50`, `12.34 USD`, `EUR 12`.
 ///
 /// # Errors
@@ -22,8 +19,8 @@ pub fn is_currency(code: &str) -> bool {
 pub fn parse(text: &str, currency: &str) -> Result<(i64, String), String> {
     let text = text.trim();
     let (number, currency) = match text.split_once(char::is_whitespace) {
-        Some((code, number)) if is_currency(code) => (number.trim(), code),
-        Some((number, code)) if is_currency(code.trim()) => (number, code.trim()),
+        Some((code, number)) if Price::is_currency(code) => (number.trim(), code),
+        Some((number, code)) if Price::is_currency(code.trim()) => (number, code.trim()),
         _ => (text, currency),
     };
     Ok((minor(number, minor_digits(currency))?, currency.to_owned()))

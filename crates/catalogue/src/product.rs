@@ -245,7 +245,7 @@ impl Reading<'_> {
             .map(|cell| cell.joined().to_ascii_uppercase());
         if let Some(currency) = column
             .as_deref()
-            .filter(|currency| !price::is_currency(currency))
+            .filter(|currency| !Price::is_currency(currency))
         {
             let reason = format!("`{}` is not a currency's code such as EUR", clip(currency));
             return Err(self.problem(Field::Currency, reason));

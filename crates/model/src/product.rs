@@ -39,3 +39,13 @@ pub struct Price {
     /// First moment at which it no longer holds; `None` is for ever.
     pub valid_to: Option<u64>,
 }
+
+impl Price {
+    /// The last millisecond of the year 9999, which every database can hold and print.
+    pub const MOMENT_MAX: u64 = 253_402_300_799_999;
+
+    /// Whether this is the code of a currency, as far as its form tells: three capital letters (ISO 4217).
+    pub fn is_currency(code: &str) -> bool {
+        code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+    }
+}

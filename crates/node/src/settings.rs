@@ -107,7 +107,7 @@ pub(crate) fn sql(config: &Config) -> SqlSettings {
         connections_max: database.connections_max,
         acquire_timeout: database.acquire_timeout,
         statement_timeout: database.statement_timeout,
-        statement_cache: database.statement_cache_max,
+        statement_cache_max: database.statement_cache_max,
         retention: Retention {
             age: database.log_retention,
             rows_max: database.log_rows_max,

@@ -26,8 +26,7 @@ use std::time::Duration;
 
 use hotshelf_model::{
     BoxFuture, ChangeLog, ClusterLeases, DbTime, Error, ErrorKind, Fetch, FetchRequest, Hist, Id,
-    LeaseToken, LogRead, LogRow, NamespaceName, Origin, Poll, Position, Product, Variant, Version,
-    Versions,
+    LeaseToken, LogRead, LogRow, NamespaceName, Origin, Poll, Position, Product, Variant, Versions,
 };
 
 pub use attach::Attachment;
@@ -163,18 +162,6 @@ impl SqlOrigin {
         Ok(id.and_then(|id| Id::new(&id).ok()))
     }
 
-    /// Deletes a product of hotshelf's own schema; says whether it was there.
-    ///
-    /// # Errors
-    /// `OriginFailed` or `OriginTimeout`.
-    pub async fn delete_product(&self, id: &Id) -> Result<bool, Error> {
-        let deleted = match &self.database {
-            Database::Postgres(database) => database.delete(id.as_str()).await,
-            Database::Sqlite(database) => database.delete(id.as_str()).await,
-        };
-        deleted.map_err(|error| failed(&format!("deleting product `{id}`"), error))
-    }
-
     /// The migrations that [`SqlOrigin::migrate`] would run, each with its name and its SQL.
     ///
     /// # Errors
@@ -196,11 +183,10 @@ impl SqlOrigin {
     /// # Errors
     /// `OriginFailed` or `OriginTimeout`.
     pub async fn renew_history(&self) -> Result<(), Error> {
-        let renewed = match &self.database {
+        match &self.database {
             Database::Postgres(database) => database.renew_history().await,
             Database::Sqlite(database) => database.renew_history().await,
-        };
-        renewed.map_err(|error| failed("renewing the history", error))
+        }
     }
 
     /// Attaches tables of a shop's own, so that their changes are recorded, and detaches those that are not among `wanted`; with
@@ -220,18 +206,6 @@ impl SqlOrigin {
             Database::Postgres(database) => database.attach(wanted, lock_timeout, dry).await,
             Database::Sqlite(database) => database.attach(wanted, dry).await,
         }
-    }
-
-    /// Makes every copy of a namespace's documents dead, and returns the bump's version.
-    ///
-    /// # Errors
-    /// `OriginFailed` or `OriginTimeout`.
-    pub async fn bump(&self, namespace: &NamespaceName) -> Result<Version, Error> {
-        let version = match &self.database {
-            Database::Postgres(database) => database.bump(namespace.as_str()).await,
-            Database::Sqlite(database) => database.bump(namespace.as_str()).await,
-        };
-        version.map_err(|error| failed(&format!("bumping namespace `{namespace}`"), error))
     }
 
     fn prepared(&self, namespace: &NamespaceName) -> Result<&Prepared, Error> {
@@ -335,13 +309,14 @@ impl ChangeLog for SqlOrigin {
     fn renew_hist(&self, known: Hist) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             match &self.database {
-                Database::Postgres(database) => database.renew_hist(known).await,
-                Database::Sqlite(database) => database.renew_hist(known).await,
+                Database::Postgres(database) => database.renew_history_if(known).await,
+                Database::Sqlite(database) => database.renew_history_if(known).await,
             }
         })
     }
 }
 
+/// Nobody holds a lease on SQLite: its changes have their positions when they are written, so nobody needs to lead.
 impl ClusterLeases for SqlOrigin {
     fn acquire<'a>(
         &'a self,
@@ -351,7 +326,7 @@ impl ClusterLeases for SqlOrigin {
         Box::pin(async move {
             let token = match &self.database {
                 Database::Postgres(database) => database.acquire_lease(name, ttl).await,
-                Database::Sqlite(database) => database.acquire_lease(name, ttl).await,
+                Database::Sqlite(_) => Ok(None),
             };
             token.map_err(|error| failed(&format!("acquiring the lease `{name}`"), error))
         })
@@ -366,7 +341,7 @@ impl ClusterLeases for SqlOrigin {
         Box::pin(async move {
             let renewed = match &self.database {
                 Database::Postgres(database) => database.renew_lease(name, token, ttl).await,
-                Database::Sqlite(database) => database.renew_lease(name, token, ttl).await,
+                Database::Sqlite(_) => Ok(false),
             };
             renewed.map_err(|error| failed(&format!("renewing the lease `{name}`"), error))
         })
@@ -376,7 +351,7 @@ impl ClusterLeases for SqlOrigin {
         Box::pin(async move {
             let released = match &self.database {
                 Database::Postgres(database) => database.release_lease(name, token).await,
-                Database::Sqlite(database) => database.release_lease(name, token).await,
+                Database::Sqlite(_) => Ok(()),
             };
             released.map_err(|error| failed(&format!("releasing the lease `{name}`"), error))
         })

@@ -50,8 +50,8 @@ const SQLITE: [(i64, &str, &str); 4] = [
     ),
     (
         3,
-        "retain and lead",
-        include_str!("../../../migrations/sqlite/0003_retain_and_lead.sql"),
+        "retain log",
+        include_str!("../../../migrations/sqlite/0003_retain_log.sql"),
     ),
     (
         6,

@@ -1,6 +1,5 @@
 //! Single products as they are written through hotshelf, and changes that are posted: what is the same for both databases.
 
-use hotshelf_model::product::Price;
 use hotshelf_model::{
     Error, ErrorKind, FieldProblem, NamespaceName, PostedChange, ProductChange, ProductFields,
     ProductWrite, Recorded, Version, WriteEffect, WriteOutcome,
@@ -9,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::{failed, is_lost};
 use crate::snapshot::signed;
-use crate::upsert::{check_price, check_text};
+use crate::upsert::{check_price, check_text, price_json};
 
 /// What a document holds beside the columns of its product: the price in force and the availability class.
 const DOCUMENT_BYTES_BESIDE: usize = 256;
@@ -90,12 +89,6 @@ fn checked(fields: ProductFields, whole: bool) -> Result<String, FieldProblem> {
 
 /// The given fields under the names of their columns.
 fn fields_json(fields: ProductFields) -> Value {
-    let price = |price: Price| {
-        json!({
-            "currency": price.currency, "list_minor": price.list_minor, "sale_minor": price.sale_minor,
-            "valid_from": price.valid_from, "valid_to": price.valid_to,
-        })
-    };
     let status = |active: bool| if active { "active" } else { "hidden" };
     let columns = [
         ("title", fields.title.map(Value::from)),
@@ -115,7 +108,7 @@ fn fields_json(fields: ProductFields) -> Value {
             "prices",
             fields
                 .prices
-                .map(|prices| prices.into_iter().map(price).collect()),
+                .map(|prices| prices.iter().map(price_json).collect()),
         ),
         ("quantity", fields.quantity.map(Value::from)),
         ("low_at", fields.low_at.map(Value::from)),

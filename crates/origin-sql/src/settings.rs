@@ -54,7 +54,7 @@ pub struct SqlSettings {
     pub statement_timeout: Duration,
     /// Prepared statements kept by each connection, at most 10,000. `PgBouncer` in transaction mode needs 1.21 or later with
     /// `max_prepared_statements`; for an older one set 0, which wraps each statement in a transaction of its own.
-    pub statement_cache: usize,
+    pub statement_cache_max: usize,
     /// How much of the change log is kept, so that nodes that were away can read what they missed.
     pub retention: Retention,
 }
@@ -94,7 +94,7 @@ impl Default for SqlSettings {
             connections_max: 16,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
-            statement_cache: 128,
+            statement_cache_max: 128,
             retention: Retention::default(),
         }
     }
@@ -107,7 +107,7 @@ impl fmt::Debug for SqlSettings {
             .field("connections_max", &self.connections_max)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)
-            .field("statement_cache", &self.statement_cache)
+            .field("statement_cache_max", &self.statement_cache_max)
             .field("retention", &self.retention)
             .finish_non_exhaustive()
     }
@@ -139,8 +139,8 @@ impl SqlSettings {
             "must be 1 ms to 10 minutes",
         );
         check(
-            self.statement_cache <= 10_000,
-            "statement_cache",
+            self.statement_cache_max <= 10_000,
+            "statement_cache_max",
             "must be at most 10000",
         );
         let (hour, week) = (Duration::from_hours(1), Duration::from_hours(7 * 24));

@@ -9,9 +9,6 @@ use serde_json::{Value, json};
 /// Most products of one transaction.
 pub const UPSERT_BATCH_MAX: usize = 1000;
 
-/// The last millisecond of the year 9999, which both databases can hold and print.
-const MOMENT_MAX: u64 = 253_402_300_799_999;
-
 /// What became of products that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpsertReport {
@@ -69,8 +66,7 @@ pub(crate) fn check_text<'a>(
 }
 
 pub(crate) fn check_price(price: &Price) -> Result<(), FieldProblem> {
-    let code = price.currency.as_bytes();
-    if code.len() != 3 || !code.iter().all(u8::is_ascii_uppercase) {
+    if !Price::is_currency(&price.currency) {
         return Err(FieldProblem::new(
             "prices.currency",
             "must be three capital letters, such as EUR (ISO 4217)",
@@ -80,7 +76,7 @@ pub(crate) fn check_price(price: &Price) -> Result<(), FieldProblem> {
         return Err(FieldProblem::new("prices", "must not be negative"));
     }
     let moments = [price.valid_from, price.valid_to];
-    if moments.iter().flatten().any(|moment| *moment > MOMENT_MAX) {
+    if moments.into_iter().flatten().max() > Some(Price::MOMENT_MAX) {
         return Err(FieldProblem::new(
             "prices",
             "holds after the year 9999; give milliseconds since 1970",
@@ -123,14 +119,16 @@ impl Batch {
     }
 }
 
+/// A price under the names of its columns.
+pub(crate) fn price_json(price: &Price) -> Value {
+    json!({
+        "currency": price.currency, "list_minor": price.list_minor, "sale_minor": price.sale_minor,
+        "valid_from": price.valid_from, "valid_to": price.valid_to,
+    })
+}
+
 fn row(product: &Product) -> Value {
-    let price = |price: &Price| {
-        json!({
-            "currency": price.currency, "list_minor": price.list_minor, "sale_minor": price.sale_minor,
-            "valid_from": price.valid_from, "valid_to": price.valid_to,
-        })
-    };
-    let prices: Vec<Value> = product.prices.iter().map(price).collect();
+    let prices: Vec<Value> = product.prices.iter().map(price_json).collect();
     json!({
         "id": product.id, "title": product.title, "brand": product.brand, "category_path": product.category_path,
         "description": product.description, "attributes": product.attributes, "images": product.images,

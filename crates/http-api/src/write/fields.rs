@@ -15,8 +15,6 @@ const IMAGES_MAX: usize = 200;
 const PRICES_MAX: usize = 200;
 /// Beyond every real number of pieces, and exact in every client's numbers.
 const PIECES_MAX: i64 = 1 << 53;
-/// The last millisecond of the year 9999, which both databases can hold and print.
-const MOMENT_MAX: i64 = 253_402_300_799_999;
 
 /// The writable fields of a product. `price` and `availability`, which documents show, follow from `prices` and `stock`.
 #[derive(ToSchema)]
@@ -261,7 +259,7 @@ impl Reader {
                 }
             };
             let greatest = if name.starts_with("valid") {
-                MOMENT_MAX
+                Price::MOMENT_MAX.cast_signed()
             } else {
                 PIECES_MAX
             };
@@ -298,7 +296,7 @@ impl Reader {
 
     fn currency(&mut self, path: &str, value: &Value) -> Option<String> {
         let code = value.as_str().unwrap_or_default();
-        if code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        if Price::is_currency(code) {
             return Some(code.to_owned());
         }
         self.refuse(path, "must be a code of ISO 4217 such as `EUR`");

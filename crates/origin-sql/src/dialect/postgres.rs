@@ -64,7 +64,7 @@ impl Postgres {
         let options = options
             .application_name("hotshelf")
             .extra_float_digits(None)
-            .statement_cache_capacity(settings.statement_cache)
+            .statement_cache_capacity(settings.statement_cache_max)
             // No statement of ours lives long enough to be worth compiling, and tables without statistics make some seem to.
             .options([("statement_timeout", timeout.as_str()), ("jit", "off")]);
         let pool =
@@ -74,7 +74,7 @@ impl Postgres {
             documents: pool(settings.connections_max),
             log: pool(LOG_CONNECTIONS),
             limit: settings.statement_timeout + GRACE,
-            cached: settings.statement_cache > 0,
+            cached: settings.statement_cache_max > 0,
             versions: framed(include_str!("../sql/postgres/versions.sql")),
             poll: framed(include_str!("../sql/postgres/poll.sql")),
             batch_limit: sequencer::BatchLimit::default(),

@@ -58,7 +58,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(settings.statement_timeout)
-            .statement_cache_capacity(settings.statement_cache.max(1));
+            .statement_cache_capacity(settings.statement_cache_max.max(1));
         create_folder(options.get_filename())?;
         let pool = |connections| {
             SqlitePoolOptions::new()

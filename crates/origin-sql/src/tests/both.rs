@@ -238,7 +238,7 @@ async fn a_bump_is_a_record_and_a_version_of_the_parent() {
         shop.upsert(&[product("a", "A")]).await;
         let before = shop.settle().await.head.position.0;
         let fetch = shop.fetch_as_of(&["a"], "EUR", None).await;
-        let version = shop.origin.bump(&products()).await.unwrap();
+        let version = shop.bump().await;
         assert_eq!(
             shop.records_after(before).await,
             [(

@@ -184,7 +184,7 @@ async fn without_a_statement_cache_each_statement_is_a_transaction() {
     let shop = shop(Dialect::Postgres, "uncached", Vec::new()).await;
     shop.upsert(&[product("a", "A")]).await;
     let origin = shop.another(&SqlSettings {
-        statement_cache: 0,
+        statement_cache_max: 0,
         ..SqlSettings::default()
     });
     let ids = ["a", "b"];

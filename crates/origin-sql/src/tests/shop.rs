@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hotshelf_model::product::Price;
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Dimension, Error, Fetch, FetchRequest, FetchedDocument, Id,
-    NamespaceName, Origin, Poll, Position, Product, Variant, VariantSchema,
+    self as model, BoxFuture, ChangeLog, ChangeRecorder, DbTime, Dimension, Error, Fetch,
+    FetchRequest, FetchedDocument, Id, NamespaceName, Origin, Poll, Position, Product,
+    ProductChange, ProductWrite, Variant, VariantSchema, Version,
 };
 use hotshelf_testkit::conformance::ProductWriter;
 use hotshelf_testkit::{PostgresServer, wait_until_async};
@@ -176,6 +177,12 @@ impl Shop {
         self.origin.upsert_products(products).await.unwrap()
     }
 
+    /// Bumps the products.
+    pub(super) async fn bump(&self) -> Version {
+        let recorded = self.origin.record(&[], &[products()]).await.unwrap();
+        recorded.bumps[0]
+    }
+
     pub(super) async fn settle(&self) -> Poll {
         settle(&self.origin).await
     }
@@ -290,7 +297,14 @@ impl ProductWriter for Shop {
 
     fn delete<'a>(&'a self, id: &'a Id) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            self.origin.delete_product(id).await.unwrap();
+            let write = ProductWrite {
+                id: id.clone(),
+                change: ProductChange::Delete,
+                if_version: None,
+            };
+            model::ProductWriter::write(&self.origin, &write)
+                .await
+                .unwrap();
         })
     }
 }

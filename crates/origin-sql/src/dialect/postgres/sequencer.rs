@@ -21,8 +21,6 @@ const SEQUENCE: &str = include_str!("../../sql/postgres/sequence.sql");
 const OPEN_TIMELINE: SqlStr =
     SqlStr::from_static(include_str!("../../sql/postgres/open_timeline.sql"));
 
-const RENEW_HIST: SqlStr = SqlStr::from_static("SELECT hotshelf.renew_hist()");
-
 /// Rounds of sequencing in one poll: enough for 340,000 records, or to meet another sequencer a few times.
 const ROUNDS_MAX: u32 = 8;
 
@@ -146,9 +144,9 @@ impl Postgres {
     }
 
     /// Two nodes that find out at the same moment may both renew it, which is once more than needed and no harm.
-    pub(crate) async fn renew_hist(&self, known: Hist) -> Result<(), Error> {
+    pub(crate) async fn renew_history_if(&self, known: Hist) -> Result<(), Error> {
         if self.read_head(None, Position(0)).await?.state.hist == known {
-            self.run("renewing the history", RENEW_HIST).await?;
+            self.renew_history().await?;
         }
         Ok(())
     }

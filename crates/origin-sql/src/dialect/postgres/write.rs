@@ -1,6 +1,6 @@
 //! PostgreSQL: migrations and writes to hotshelf's own schema.
 
-use hotshelf_model::{Error, Version};
+use hotshelf_model::Error;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row as _, SqlStr};
 
@@ -48,7 +48,7 @@ impl Postgres {
     pub(crate) async fn migrations_done(&self) -> Result<Vec<Done>, sqlx::Error> {
         let there = "SELECT to_regclass('hotshelf.schema_migration') IS NOT NULL AS answer";
         let there: bool = self
-            .one(SqlStr::from_static(there), None)
+            .one(SqlStr::from_static(there))
             .await?
             .try_get("answer")?;
         if !there {
@@ -60,9 +60,12 @@ impl Postgres {
         rows.iter().map(row).collect()
     }
 
-    pub(crate) async fn renew_history(&self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn renew_history(&self) -> Result<(), Error> {
         let sql = SqlStr::from_static("SELECT hotshelf.renew_hist()::text");
-        self.one(sql, None).await.map(drop)
+        let renewed = self.one(sql).await;
+        renewed
+            .map(drop)
+            .map_err(|error| failed("renewing the history", error))
     }
 
     pub(crate) async fn upsert(&self, batch: &Batch) -> Result<Changed, sqlx::Error> {
@@ -73,36 +76,20 @@ impl Postgres {
 
     pub(crate) async fn count(&self) -> Result<u64, sqlx::Error> {
         let sql = SqlStr::from_static("SELECT count(*) AS answer FROM hotshelf.product");
-        let row = self.one(sql, None).await?;
+        let row = self.one(sql).await?;
         Ok(unsigned(row.try_get("answer")?))
     }
 
     pub(crate) async fn any_id(&self) -> Result<Option<String>, sqlx::Error> {
         let sql = "SELECT (SELECT id FROM hotshelf.product WHERE status = 'active' ORDER BY id LIMIT 1) AS answer";
-        let row = self.one(SqlStr::from_static(sql), None).await?;
+        let row = self.one(SqlStr::from_static(sql)).await?;
         row.try_get("answer")
-    }
-
-    pub(crate) async fn delete(&self, id: &str) -> Result<bool, sqlx::Error> {
-        let sql = "WITH d AS (DELETE FROM hotshelf.product WHERE id = $1 RETURNING id) SELECT count(*) = 1 AS answer FROM d";
-        let row = self.one(SqlStr::from_static(sql), Some(id)).await?;
-        row.try_get("answer")
-    }
-
-    pub(crate) async fn bump(&self, namespace: &str) -> Result<Version, sqlx::Error> {
-        let sql = SqlStr::from_static("SELECT hotshelf.bump($1) AS answer");
-        let row = self.one(sql, Some(namespace)).await?;
-        Ok(Version(unsigned(row.try_get("answer")?)))
     }
 
     /// One row of a statement that is not tried again.
-    async fn one(&self, sql: SqlStr, argument: Option<&str>) -> Result<PgRow, sqlx::Error> {
+    async fn one(&self, sql: SqlStr) -> Result<PgRow, sqlx::Error> {
         let mut lent = Lent::acquire(&self.documents).await?;
         let query = sqlx::query(sql);
-        let query = match argument {
-            Some(argument) => query.bind(argument),
-            None => query,
-        };
         let outcome = within(self.limit, query.fetch_one(lent.connection())).await;
         lent.end(outcome)
     }

@@ -34,23 +34,22 @@ impl Sqlite {
         Ok(poll)
     }
 
-    pub(crate) async fn renew_hist(&self, known: Hist) -> Result<(), Error> {
+    pub(crate) async fn renew_history_if(&self, known: Hist) -> Result<(), Error> {
         if self.poll(Position(0)).await?.head.hist == known {
-            let renewed = self.execute(RENEW_HIST).await;
-            renewed.map_err(|error| failed("renewing the history", error))?;
+            self.renew_history().await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn renew_history(&self) -> Result<(), sqlx::Error> {
-        self.execute(RENEW_HIST).await
-    }
-
-    async fn execute(&self, statement: SqlStr) -> Result<(), sqlx::Error> {
-        let mut lent = Lent::acquire(&self.writer).await?;
-        let executed = sqlx::query(statement).execute(lent.connection());
-        let outcome = within(self.limit, executed).await;
-        lent.end(outcome).map(drop)
+    pub(crate) async fn renew_history(&self) -> Result<(), Error> {
+        let renewing = async {
+            let mut lent = Lent::acquire(&self.writer).await?;
+            let executed = sqlx::query(RENEW_HIST).execute(lent.connection());
+            let outcome = within(self.limit, executed).await;
+            lent.end(outcome)
+        };
+        let renewed = renewing.await.map(drop);
+        renewed.map_err(|error| failed("renewing the history", error))
     }
 
     pub(crate) async fn read_rows(

@@ -1,22 +1,11 @@
-//! Pruning the change log in small steps, and leases.
+//! Pruning the change log in small steps.
 
-use std::time::Duration;
-
-use hotshelf_model::LeaseToken;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row as _, SqlStr};
+use sqlx::SqlStr;
 
 use super::Sqlite;
-use crate::lent::{Lent, within};
 use crate::settings::Retention;
-use crate::snapshot::millis;
 
 const PRUNE: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/prune_log.sql"));
-const ACQUIRE: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/acquire_lease.sql"));
-const RENEW: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/renew_lease.sql"));
-const RELEASE: SqlStr =
-    SqlStr::from_static("DELETE FROM cache_lease WHERE name = ?1 AND token = ?2");
 
 impl Sqlite {
     /// Removes a few rows that are past their retention, unless somebody writes; the next poll tries again.
@@ -35,48 +24,5 @@ impl Sqlite {
             Ok(done) => self.pruned.increment(done.rows_affected()),
             Err(error) => tracing::warn!(%error, "could not prune the change log"),
         }
-    }
-
-    pub(crate) async fn acquire_lease(
-        &self,
-        name: &str,
-        ttl: Duration,
-    ) -> Result<Option<LeaseToken>, sqlx::Error> {
-        let rows = self
-            .write_rows(sqlx::query(ACQUIRE).bind(name).bind(millis(ttl)))
-            .await?;
-        let token = rows.first().map(|row| row.try_get("token")).transpose()?;
-        Ok(token.map(|token: i64| LeaseToken(token.cast_unsigned())))
-    }
-
-    pub(crate) async fn renew_lease(
-        &self,
-        name: &str,
-        token: LeaseToken,
-        ttl: Duration,
-    ) -> Result<bool, sqlx::Error> {
-        let query = sqlx::query(RENEW)
-            .bind(name)
-            .bind(token.0.cast_signed())
-            .bind(millis(ttl));
-        Ok(!self.write_rows(query).await?.is_empty())
-    }
-
-    pub(crate) async fn release_lease(
-        &self,
-        name: &str,
-        token: LeaseToken,
-    ) -> Result<(), sqlx::Error> {
-        let query = sqlx::query(RELEASE).bind(name).bind(token.0.cast_signed());
-        self.write_rows(query).await.map(drop)
-    }
-
-    async fn write_rows(
-        &self,
-        query: Query<'_, sqlx::Sqlite, SqliteArguments>,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let mut lent = Lent::acquire(&self.writer).await?;
-        let outcome = within(self.limit, query.fetch_all(lent.connection())).await;
-        lent.end(outcome)
     }
 }

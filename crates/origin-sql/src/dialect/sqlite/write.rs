@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hotshelf_model::{Error, Version};
+use hotshelf_model::Error;
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row as _, SqlStr};
@@ -75,30 +75,6 @@ impl Sqlite {
         let sql = "SELECT id FROM product WHERE status = 'active' ORDER BY id LIMIT 1";
         let rows = self.read(sqlx::query(sql)).await?;
         rows.first().map(|row| row.try_get("id")).transpose()
-    }
-
-    pub(crate) async fn delete(&self, id: &str) -> Result<bool, sqlx::Error> {
-        let sql = "DELETE FROM product WHERE id = ?1 RETURNING id";
-        Ok(!self.write(sql, id).await?.is_empty())
-    }
-
-    pub(crate) async fn bump(&self, namespace: &str) -> Result<Version, sqlx::Error> {
-        self.write("INSERT INTO cache_bump (name) VALUES (?1)", namespace)
-            .await?;
-        let query = sqlx::query("SELECT ver AS answer FROM cache_parent WHERE name = ?1");
-        let rows = self.read(query.bind(namespace)).await?;
-        answer(&rows).map(|version| Version(unsigned(version)))
-    }
-
-    async fn write(
-        &self,
-        sql: &'static str,
-        argument: &str,
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let mut lent = Lent::acquire(&self.writer).await?;
-        let query = sqlx::query(sql).bind(argument);
-        let outcome = within(self.limit, query.fetch_all(lent.connection())).await;
-        lent.end(outcome)
     }
 }
 

@@ -1,4 +1,4 @@
--- How long the log reaches back, and who leads.
+-- How long the log reaches back.
 
 -- A row's time in seconds since 1970, so that the log can be pruned by age. Rows that are there already count from now on.
 ALTER TABLE cache_log ADD COLUMN logged_at INTEGER NOT NULL DEFAULT 0;
@@ -19,10 +19,3 @@ CREATE TRIGGER cache_bump_insert INSTEAD OF INSERT ON cache_bump BEGIN
     UPDATE cache_parent SET ver = (SELECT value FROM version_seq) WHERE name = NEW.name;
     INSERT INTO cache_log (nonce, ns, key, ver, op, logged_at) SELECT random(), id, '', ver, 3, unixepoch() FROM cache_parent WHERE name = NEW.name;
 END;
-
--- Leases of nodes: who detects hot keys, who runs a job. A token names one holding and is never reused; until is in milliseconds since 1970.
-CREATE TABLE cache_lease (
-    name TEXT PRIMARY KEY NOT NULL,
-    token INTEGER NOT NULL,
-    until INTEGER NOT NULL
-) STRICT;
