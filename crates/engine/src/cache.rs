@@ -28,7 +28,7 @@ use crate::settings::{Class, EngineSettings};
 use crate::slot::Commons;
 use crate::variants::Variants;
 
-/// How often sizes are published.
+/// How often gauges are published.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to read.
@@ -106,7 +106,7 @@ impl Engine {
         self.sources.get(namespace)
     }
 
-    fn publish_sizes(&self) {
+    fn publish_gauges(&self) {
         for (at, (entries, bytes)) in self.l1.usage().into_iter().enumerate() {
             self.counters.entries[at].set(gauge(entries));
             self.counters.bytes[at].set(gauge(bytes));
@@ -114,6 +114,9 @@ impl Engine {
         for tier in [&self.l2, &self.l3].into_iter().flatten() {
             let status = tier.status();
             let label = [("tier", tier.name().as_str())];
+            hotshelf_telemetry::metric::BREAKER_STATE
+                .gauge(&label)
+                .set(f64::from(status.breaker.number()));
             if let Some(entries) = status.entries {
                 hotshelf_telemetry::metric::ENTRIES
                     .gauge(&label)
@@ -468,10 +471,11 @@ fn copies(
 
 async fn publish(engine: std::sync::Weak<Engine>) {
     loop {
-        tokio::time::sleep(GAUGE_INTERVAL).await;
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        engine.publish_sizes();
+        engine.publish_gauges();
+        drop(engine);
+        tokio::time::sleep(GAUGE_INTERVAL).await;
     }
 }

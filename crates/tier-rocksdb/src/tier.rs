@@ -316,7 +316,7 @@ impl Tier for RocksTier {
 
     fn status(&self) -> TierStatus {
         TierStatus {
-            breaker: self.lookup_breaker.state(),
+            breaker: self.lookup_breaker.state().max(self.write_breaker.state()),
             bytes: Some(self.health.bytes()),
             entries: Some(self.health.entries()),
         }
