@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hotshelf_model::{
     BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef, Leases,
-    Namespace, NamespaceName, Position, Tier, Version, VersionToken,
+    Namespace, NamespaceName, Position, Tier, Timeline, Version, VersionToken,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -57,6 +57,8 @@ impl Default for ReadOptions {
 pub struct EngineStatus {
     /// The position up to which the node has applied the change log; `None` before the first poll.
     pub position: Option<Position>,
+    /// The timeline of that position; `None` before the first poll.
+    pub timeline: Option<Timeline>,
     /// Time since this node last proved that it knows every change; `None` before the first proof.
     pub proof_age: Option<Duration>,
     /// Fills under way.
@@ -226,11 +228,10 @@ impl Cache {
     /// The engine's state.
     pub fn status(&self) -> EngineStatus {
         let follower = &self.engine.follower;
-        let context = follower.context();
+        let (context, knowledge) = (follower.context(), follower.knowledge());
         EngineStatus {
-            position: follower
-                .knowledge()
-                .map(|knowledge| knowledge.cursor.position),
+            position: knowledge.map(|knowledge| knowledge.cursor.position),
+            timeline: knowledge.map(|knowledge| knowledge.timeline),
             proof_age: follower
                 .is_proved_once()
                 .then(|| context.now.since(context.proof)),
