@@ -305,7 +305,7 @@ impl Node {
     /// The sum of all series of a metric that have these labels; 0 when there is none.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// When there is no answer, or no such metric.
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = self.admin("/metrics").expect(200).text();
@@ -432,7 +432,14 @@ impl Drop for Node {
 }
 
 /// The sum of all series of a metric in the text of `/metrics` that have these labels; 0 when there is none.
+///
+/// # Panics
+/// When there is no such metric: a name that nobody publishes would be 0 for ever.
+#[track_caller]
 pub fn sum(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let kind = format!("# TYPE {name} ");
+    let is_there = metrics.lines().any(|line| line.starts_with(&kind));
+    assert!(is_there, "the node publishes no metric {name}");
     let lines = metrics.lines();
     lines.filter_map(|line| series(line, name, labels)).sum()
 }
@@ -511,6 +518,16 @@ fn spawn(command: Command) -> Started {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "no metric hotshelf_reads")]
+    fn a_metric_that_nobody_publishes_is_not_0() {
+        sum(
+            "# TYPE hotshelf_reads_total counter\n",
+            "hotshelf_reads",
+            &[],
+        );
+    }
 
     #[test]
     fn a_series_is_found_by_name_and_labels() {

@@ -9,6 +9,14 @@ use anyhow::bail;
 use crate::install::{self, Purpose};
 use crate::process;
 
+/// A test that this machine cannot make passes, with a line that begins so and says what and why.
+const NOT_TESTED: &str = "NOT TESTED: ";
+/// The flag of test programs that shows what tests that pass print, and the line that comes before that.
+const SHOW_OUTPUT: &str = "--show-output";
+const SUCCESSES: &str = "successes:";
+/// How the last line of a test program begins.
+const RESULT: &str = "test result: ";
+
 /// What `cargo test` counted, over all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
@@ -16,6 +24,8 @@ struct Totals {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// What tests that passed could not try.
+    not_tested: Vec<String>,
 }
 
 pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
@@ -26,13 +36,24 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
     install::ensure(Purpose::Test, install)?;
     process::run(&mut build(args))?;
     let mut totals = Totals::default();
+    let mut is_hidden = false;
     let result = process::run_lines(&mut test(args), |line| {
-        println!("{line}");
+        is_hidden = !shows_output(args) && (is_hidden || line == SUCCESSES) && !ends_hiding(line);
+        if !is_hidden {
+            println!("{line}");
+        }
         totals.count(line);
     });
+    for what in &totals.not_tested {
+        println!("{NOT_TESTED}{what}");
+    }
     println!(
-        "tests: {} passed, {} failed, {} ignored, in {} test programs",
-        totals.passed, totals.failed, totals.ignored, totals.programs
+        "tests: {} passed, {} failed, {} ignored, {} not tested, in {} test programs",
+        totals.passed,
+        totals.failed,
+        totals.ignored,
+        totals.not_tested.len(),
+        totals.programs
     );
     result?;
     if args.is_empty() && totals.passed == 0 {
@@ -66,8 +87,23 @@ fn test(args: &[OsString]) -> Command {
     if packages(args).is_empty() {
         command.arg("--workspace");
     }
-    command.args(args);
+    let (ours, theirs) = crate::args::split_at_dashes(args);
+    command.args(ours).arg("--").args(theirs);
+    if !shows_output(args) {
+        // What tests that pass print is read here, and not shown.
+        command.arg(SHOW_OUTPUT);
+    }
     command
+}
+
+fn shows_output(args: &[OsString]) -> bool {
+    let (_, theirs) = crate::args::split_at_dashes(args);
+    theirs.iter().any(|arg| arg == SHOW_OUTPUT)
+}
+
+/// Whether what follows [`SUCCESSES`] is over.
+fn ends_hiding(line: &str) -> bool {
+    line == "failures:" || line.starts_with(RESULT)
 }
 
 /// The package flags among the arguments, each with its value.
@@ -87,9 +123,13 @@ fn packages(args: &[OsString]) -> Vec<&OsStr> {
 }
 
 impl Totals {
-    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 0 ignored; ...`; other lines add nothing.
+    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 0 ignored; ...`, or one of a test that was not made; other lines add
+    /// nothing.
     fn count(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ") else {
+        if let Some(what) = line.strip_prefix(NOT_TESTED) {
+            self.not_tested.push(what.to_owned());
+        }
+        let Some(counts) = line.strip_prefix(RESULT) else {
             return;
         };
         self.programs += 1;
@@ -122,6 +162,7 @@ mod tests {
         for line in [
             "running 14 tests",
             "test result: ok. 12 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.42s",
+            "NOT TESTED: a full disk, because no tmpfs can be mounted here",
             "test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.00s",
         ] {
             totals.count(line);
@@ -131,6 +172,7 @@ mod tests {
             passed: 13,
             failed: 3,
             ignored: 2,
+            not_tested: vec!["a full disk, because no tmpfs can be mounted here".to_owned()],
         };
         assert_eq!(totals, expect);
     }
@@ -141,7 +183,7 @@ mod tests {
         let line = process::describe(&test(&args));
         assert_eq!(
             line,
-            "cargo test --no-fail-fast -p hotshelf-engine flight -- -p"
+            "cargo test --no-fail-fast -p hotshelf-engine flight -- -p --show-output"
         );
         let line = process::describe(&build(&args));
         assert!(
@@ -153,6 +195,9 @@ mod tests {
     #[test]
     fn a_filter_alone_keeps_the_workspace() {
         let line = process::describe(&test(&os(&["flight"])));
-        assert_eq!(line, "cargo test --no-fail-fast --workspace flight");
+        assert_eq!(
+            line,
+            "cargo test --no-fail-fast --workspace flight -- --show-output"
+        );
     }
 }

@@ -406,7 +406,7 @@ fn placeholders(url: &str) -> Option<Vec<&str>> {
     Some(names)
 }
 
-/// What makes the documents. The allowed values of a dimension are left out: they are part of each key, and allowing one more must
+/// What makes the documents, and how an answer is read. The allowed values of a dimension are left out: they are part of each key, and allowing one more must
 /// not make every copy useless. Headers are left out as well, because a renewed token changes no document.
 fn shape(source: &NamespaceSource, variants: &VariantSchema) -> Shape {
     let mut parts = vec![DOCUMENT_FORMAT];
@@ -416,12 +416,15 @@ fn shape(source: &NamespaceSource, variants: &VariantSchema) -> Shape {
         NamespaceSource::Http(http) => {
             let batch_url = http.batch_url.as_ref().map(SecretUrl::expose);
             parts.extend(["http", http.url.expose(), batch_url.unwrap_or_default()]);
-            let version = [
+            let read_from = [
                 &http.version_header,
                 &http.version_pointer,
                 &http.id_pointer,
+                &http.valid_until_header,
+                &http.valid_until_pointer,
+                &http.absent_pointer,
             ];
-            parts.extend(version.map(|text| text.as_deref().unwrap_or_default()));
+            parts.extend(read_from.map(|text| text.as_deref().unwrap_or_default()));
         }
     }
     parts.extend(variants.dimensions().iter().map(Dimension::name));

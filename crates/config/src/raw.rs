@@ -306,7 +306,7 @@ section! {
     /// Memory for blocks that were read.
     block_cache_bytes: usize = 128 * MIB, count(MIB as u64, SIZE_MAX);
     /// Threads that read; each waits for one read of the disk at a time.
-    threads: usize = 8, count(1, 256);
+    threads: usize = 16, count(1, 256);
     /// Most operations waiting for a thread; further ones are answered `unavailable`.
     queue_max: usize = 1024, count(1, 1_000_000);
     /// How long a read may wait for L3 before it goes on to the origin.

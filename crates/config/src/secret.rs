@@ -58,37 +58,53 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
+/// Schemes in whose URLs a user without a password is a name. Elsewhere it may be a token, as NATS has them.
+const NAMED_USERS: [&str; 4] = ["postgres://", "postgresql://", "redis://", "rediss://"];
+
 /// A URL without what could let anybody in. Where it is not clear what a part is, that part is masked too.
 pub(crate) fn masked_url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return masked_parameters(url);
-    };
-    // The last `@` and not the first: a password that was not percent-encoded may hold one, or a `/`.
-    let rest = match rest.rsplit_once('@') {
-        None => masked_parameters(rest),
-        Some((user, host)) => {
-            let mask = if user.contains(':') { ":***" } else { "" };
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{user}{mask}@{}", masked_parameters(host))
-        }
-    };
-    format!("{scheme}://{rest}")
+    let rest = url.find("://").map_or(0, |scheme| scheme + "://".len());
+    let (scheme, rest) = url.split_at(rest);
+    let (before, query) = rest.split_at(rest.find('?').unwrap_or(rest.len()));
+    let colon = before.find(':');
+    // A password may hold a `?` and a parameter an `@`, so that nobody can tell where the one ends and the other begins.
+    if query.contains('@') && (colon.is_some() || !before.contains('/')) {
+        let name = colon.map_or("", |colon| &before[..=colon]);
+        return format!("{scheme}{name}{MASK}");
+    }
+    let before = masked_user(scheme, before);
+    format!("{scheme}{before}{}", masked_parameters(query))
 }
 
-/// Masks the values of parameters whose names sound like a secret.
-fn masked_parameters(text: &str) -> String {
-    let Some((before, parameters)) = text.split_once('?') else {
+/// Masks the password in front of a host, or the token.
+fn masked_user(scheme: &str, text: &str) -> String {
+    // The last `@` and not the first: a password that was not percent-encoded may hold one, or a `/`.
+    let Some((user, host)) = text.rsplit_once('@') else {
         return text.to_owned();
     };
-    let masked = parameters
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((name, value)) if sounds_secret(name) && !value.starts_with('{') => {
-                format!("{name}={MASK}")
-            }
-            _ => pair.to_owned(),
-        });
-    format!("{before}?{}", masked.collect::<Vec<_>>().join("&"))
+    match user.split_once(':') {
+        Some((name, _)) => format!("{name}:{MASK}@{host}"),
+        None if NAMED_USERS.contains(&scheme) => text.to_owned(),
+        None => format!("{MASK}@{host}"),
+    }
+}
+
+/// Masks the values of parameters whose names sound like a secret, unless a value is a placeholder.
+fn masked_parameters(query: &str) -> String {
+    let masked = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) if sounds_secret(name) && !is_placeholder(value) => {
+            format!("{name}={MASK}")
+        }
+        _ => pair.to_owned(),
+    });
+    masked.collect::<Vec<_>>().join("&")
+}
+
+fn is_placeholder(value: &str) -> bool {
+    let name = value
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['{', '}']))
 }
 
 fn sounds_secret(name: &str) -> bool {
@@ -124,6 +140,32 @@ mod tests {
                 "https://api/{id}?API_Key=***&lang=de",
             ),
             ("https://api/?key={id}", "https://api/?key={id}"),
+            ("https://api/?key={id}hunter2", "https://api/?key=***"),
+            (
+                "postgres://shop@db/shop?password=hunter2@ss",
+                "postgres://shop@db/shop?password=***",
+            ),
+            (
+                "http://api/{id}?mail=ops@shop.de&api_key=hunter2",
+                "http://api/{id}?mail=ops@shop.de&api_key=***",
+            ),
+            (
+                "http://api:80/{id}?mail=ops@shop.de&api_key=hunter2",
+                "http://api:***",
+            ),
+            (
+                "postgres://shop:hun?t&er@hunter2@db/shop",
+                "postgres://shop:***",
+            ),
+            (
+                "postgres://shop:p@ss?hunter2@db/shop",
+                "postgres://shop:***",
+            ),
+            ("nats://hunter2@bus:4222", "nats://***@bus:4222"),
+            ("nats://hunter2?x@bus", "nats://***"),
+            ("tls://shop:hunter2@bus", "tls://shop:***@bus"),
+            ("https://hunter2@api/{id}", "https://***@api/{id}"),
+            ("shop:hunter2@db/shop", "shop:***@db/shop"),
             (
                 "sqlite:./data/hotshelf.sqlite",
                 "sqlite:./data/hotshelf.sqlite",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hotshelf_model::{
     BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef, Leases,
-    Namespace, NamespaceName, Position, Tier, Version, VersionToken,
+    Namespace, NamespaceName, Position, Tier, Timeline, Version, VersionToken,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -28,7 +28,7 @@ use crate::settings::{Class, EngineSettings};
 use crate::slot::Commons;
 use crate::variants::Variants;
 
-/// How often sizes are published.
+/// How often gauges are published.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to read.
@@ -57,6 +57,8 @@ impl Default for ReadOptions {
 pub struct EngineStatus {
     /// The position up to which the node has applied the change log; `None` before the first poll.
     pub position: Option<Position>,
+    /// The timeline of that position; `None` before the first poll.
+    pub timeline: Option<Timeline>,
     /// Time since this node last proved that it knows every change; `None` before the first proof.
     pub proof_age: Option<Duration>,
     /// Fills under way.
@@ -106,7 +108,7 @@ impl Engine {
         self.sources.get(namespace)
     }
 
-    fn publish_sizes(&self) {
+    fn publish_gauges(&self) {
         for (at, (entries, bytes)) in self.l1.usage().into_iter().enumerate() {
             self.counters.entries[at].set(gauge(entries));
             self.counters.bytes[at].set(gauge(bytes));
@@ -114,6 +116,9 @@ impl Engine {
         for tier in [&self.l2, &self.l3].into_iter().flatten() {
             let status = tier.status();
             let label = [("tier", tier.name().as_str())];
+            hotshelf_telemetry::metric::BREAKER_STATE
+                .gauge(&label)
+                .set(f64::from(status.breaker.number()));
             if let Some(entries) = status.entries {
                 hotshelf_telemetry::metric::ENTRIES
                     .gauge(&label)
@@ -233,11 +238,10 @@ impl Cache {
     /// The engine's state.
     pub fn status(&self) -> EngineStatus {
         let follower = &self.engine.follower;
-        let context = follower.context();
+        let (context, knowledge) = (follower.context(), follower.knowledge());
         EngineStatus {
-            position: follower
-                .knowledge()
-                .map(|knowledge| knowledge.cursor.position),
+            position: knowledge.map(|knowledge| knowledge.cursor.position),
+            timeline: knowledge.map(|knowledge| knowledge.timeline),
             proof_age: follower
                 .is_proved_once()
                 .then(|| context.now.since(context.proof)),
@@ -483,10 +487,11 @@ fn copies(
 
 async fn publish(engine: std::sync::Weak<Engine>) {
     loop {
-        tokio::time::sleep(GAUGE_INTERVAL).await;
         let Some(engine) = engine.upgrade() else {
             return;
         };
-        engine.publish_sizes();
+        engine.publish_gauges();
+        drop(engine);
+        tokio::time::sleep(GAUGE_INTERVAL).await;
     }
 }

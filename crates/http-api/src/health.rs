@@ -17,9 +17,12 @@ use crate::state::ApiState;
 pub(crate) struct Health {
     /// `live`, `ready`, `catching_up` or `draining`.
     status: &'static str,
-    /// The change log's head at the last poll.
+    /// The position up to which this node has applied the change log.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<u64>,
+    /// The database's timeline that the position is of; a failover begins another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
     /// Milliseconds since this node last proved that it knows every change.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof_age_ms: Option<u64>,
@@ -34,6 +37,7 @@ pub(crate) async fn livez() -> Response {
         &Health {
             status: "live",
             position: None,
+            timeline: None,
             proof_age_ms: None,
         },
     )
@@ -68,6 +72,7 @@ pub(crate) async fn readyz(State(state): State<Arc<ApiState>>) -> Response {
         &Health {
             status,
             position: engine.position.map(|position| position.0),
+            timeline: engine.timeline.map(|timeline| timeline.0),
             proof_age_ms,
         },
     )

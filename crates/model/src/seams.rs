@@ -40,8 +40,8 @@ pub trait Tier: Send + Sync + Debug {
     fn status(&self) -> TierStatus;
 }
 
-/// A circuit breaker's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A circuit breaker's state; a later one is worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BreakerState {
     /// Calls go through.
     Closed,
@@ -52,14 +52,16 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
-    /// Every state.
-    pub const ALL: [BreakerState; 3] = [
-        BreakerState::Closed,
-        BreakerState::HalfOpen,
-        BreakerState::Open,
-    ];
+    /// The number in metrics: 0 closed, 1 half open, 2 open.
+    pub fn number(self) -> u8 {
+        match self {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        }
+    }
 
-    /// The word in metrics and logs.
+    /// The word in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             BreakerState::Closed => "closed",
@@ -72,7 +74,7 @@ impl BreakerState {
 /// A tier's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TierStatus {
-    /// Its breaker.
+    /// The worst of its breakers.
     pub breaker: BreakerState,
     /// Bytes held, when the tier can tell cheaply.
     pub bytes: Option<u64>,

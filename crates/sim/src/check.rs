@@ -18,7 +18,8 @@ use crate::history::{FaultKind, History, Moment, Product, Write};
 pub enum Rule {
     /// C1: what is shown was committed, whole, and of the product that was asked for.
     Provenance,
-    /// C2: an answer misses no commit older than the staleness bound, or than its label says; and no label is above the cap.
+    /// C2: an answer misses no commit older than the staleness bound, or than its label says; no label is above the cap; and there is
+    /// none while nothing is broken of which reads may fail.
     Bounded,
     /// C3: a reader that demands a version gets it or a newer one; and a node shows its own writes at once.
     ReadYourWrites,
@@ -36,7 +37,7 @@ pub enum Rule {
     Fetches,
     /// C10: reads fail no more often than the bound of the faults under way allows.
     Availability,
-    /// C11: the run did meet what it is meant to test.
+    /// C11: the run did meet what it is meant to test, and no promise is kept for want of facts.
     Coverage,
 }
 
@@ -105,8 +106,10 @@ pub struct Bounds {
     /// What clocks and their readings may be apart.
     pub tolerance: Duration,
     /// Fetches of one version that all nodes together may make, as a multiple of the nodes; more than 1 where leases are broken.
-    pub fetches_per_node: u32,
-    /// The share of reads that may fail while a fault of a kind is under way; a kind that is not listed allows none.
+    /// `None` where a run cannot record fetches.
+    pub fetches_per_node: Option<u32>,
+    /// The share of reads that may fail while a fault of a kind is under way; a kind that is not listed allows none. Nor does one that
+    /// allows none excuse a stale label.
     pub failures_max: Vec<(FaultKind, f64)>,
     /// Faults and branches that have to be met, each at least so often.
     pub coverage_min: Vec<(&'static str, u64)>,
@@ -122,6 +125,15 @@ pub fn check(history: &History, bounds: &Bounds) -> Vec<Violation> {
     service::check(history, bounds, &mut violations);
     violations.sort_by_key(|violation| (violation.rule, violation.at));
     violations
+}
+
+impl Bounds {
+    /// The share of reads that may fail of a kind of fault.
+    fn share(&self, kind: FaultKind) -> f64 {
+        let mut listed = self.failures_max.iter();
+        let found = listed.find(|(allowed, _)| *allowed == kind);
+        found.map_or(0.0, |&(_, share)| share)
+    }
 }
 
 /// A commit with what the history lets one know of it.

@@ -118,7 +118,7 @@ pub struct Progress {
     pub position: Position,
     /// How many resyncs it had made.
     pub resyncs: u64,
-    /// The moment that its last proof is of.
+    /// The moment that its last proof is of; `None` before the first one, and where it is not known within the bounds' tolerance.
     pub proof: Option<Moment>,
 }
 

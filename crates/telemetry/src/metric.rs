@@ -83,7 +83,7 @@ metrics_list! {
     BUDGET_SHED = Counter "hotshelf_origin_budget_shed_total" ["class"]
         "Fetches refused because the budget's queue was full or their time ran out in it.";
     BREAKER_STATE = Gauge "hotshelf_breaker_state" ["tier"]
-        "A tier's breaker: 0 closed, 1 half open, 2 open.";
+        "The worst of a tier's breakers, as of the last second: 0 closed, 1 half open, 2 open.";
     REFRESHES = Counter "hotshelf_refreshes_total" ["outcome"]
         "Background refreshes: started, or skipped because too many were under way.";
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []

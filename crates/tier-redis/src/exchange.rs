@@ -4,12 +4,10 @@
 //! flush); such a call goes out again, within the same deadline.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hotshelf_model::{BreakerState, TierName, UnavailableReason};
-use hotshelf_telemetry::{Gauge, metric};
+use hotshelf_model::{BreakerState, UnavailableReason};
 use redis::{ServerError, ServerErrorKind, Value};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
@@ -18,7 +16,7 @@ use tokio::time::Instant;
 use crate::call::{Call, Reply};
 use crate::gather::{Answer, Errand};
 use crate::shard::{Attempt, Shard};
-use crate::shard_map::{ShardMap, Shards, rank};
+use crate::shard_map::{ShardMap, Shards};
 
 /// A call that moved, then found its script unknown, is answered in the third round.
 const ROUNDS_MAX: usize = 3;
@@ -29,8 +27,6 @@ pub(crate) struct Exchange {
     shards: Arc<Shards>,
     pub(crate) permits: Arc<Semaphore>,
     pipeline_keys_max: usize,
-    breaker_state: Gauge,
-    shown_state: AtomicU8,
     follower: Option<AbortHandle>,
 }
 
@@ -42,14 +38,10 @@ impl Exchange {
         let follower = shards
             .is_cluster()
             .then(|| tokio::spawn(shards.clone().follow()).abort_handle());
-        let breaker_state = metric::BREAKER_STATE.gauge(&[("tier", TierName::L2.as_str())]);
-        breaker_state.set(0.0);
         Exchange {
             shards,
             permits: Arc::new(Semaphore::new(ops_max)),
             pipeline_keys_max,
-            breaker_state,
-            shown_state: AtomicU8::new(0),
             follower,
         }
     }
@@ -84,7 +76,6 @@ impl Exchange {
         let mut replies = vec![Err(UnavailableReason::Failed); calls.len()];
         let attempts = first_attempts(&map, calls);
         self.rounds(&map, attempts, until, &mut replies).await;
-        self.show(&map);
         replies
     }
 
@@ -103,12 +94,10 @@ impl Exchange {
             _permit: permit,
         };
         let map = self.map();
-        let answer = match map.shard_of(&errand.call.key) {
+        match map.shard_of(&errand.call.key) {
             Some(shard) => self.look_up_at(&map, shard, errand).await,
             None => Err(UnavailableReason::Failed),
-        };
-        self.show(&map);
-        answer
+        }
     }
 
     async fn look_up_at(&self, map: &ShardMap, shard: &Arc<Shard>, errand: Errand) -> Answer {
@@ -224,15 +213,6 @@ impl Exchange {
                 None
             }
             _ => None,
-        }
-    }
-
-    /// Shows the breakers' state to operators when it has changed.
-    fn show(&self, map: &ShardMap) {
-        let state = rank(map.worst());
-        // Relaxed: the number is all that is shared.
-        if self.shown_state.swap(state, Ordering::Relaxed) != state {
-            self.breaker_state.set(f64::from(state));
         }
     }
 }

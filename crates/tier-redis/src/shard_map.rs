@@ -61,18 +61,7 @@ impl ShardMap {
     /// The worst state of any shard's breaker; open when no shard is known.
     pub(crate) fn worst(&self) -> BreakerState {
         let states = self.shards.iter().map(|shard| shard.state());
-        states
-            .max_by_key(|&state| rank(state))
-            .unwrap_or(BreakerState::Open)
-    }
-}
-
-/// 0 closed, 1 half open, 2 open; as the gauge shows it.
-pub(crate) fn rank(state: BreakerState) -> u8 {
-    match state {
-        BreakerState::Closed => 0,
-        BreakerState::HalfOpen => 1,
-        BreakerState::Open => 2,
+        states.max().unwrap_or(BreakerState::Open)
     }
 }
 

@@ -79,7 +79,7 @@ impl Default for RocksSettings {
             document_bytes_max: 1 << 20,
             compress_bytes_min: 1024,
             zstd_level: 1,
-            threads: 8,
+            threads: 16,
             put_threads: 2,
             queue_max: 1024,
             deadline: Duration::from_millis(5),

@@ -64,9 +64,9 @@ impl RocksTier {
             return Err(Error::new(ErrorKind::Invalid, context).with_source(problem));
         }
         let opened = folder::open(settings)?;
-        if opened.recreated {
-            L3_RECREATED.counter(&[]).increment(1);
-        }
+        L3_RECREATED
+            .counter(&[])
+            .increment(u64::from(opened.recreated));
         let disk = Arc::new(Disk::new(opened.db, settings, Arc::clone(&clock)));
         let health = Arc::new(Health::default());
         let mut work = Work::new(&disk, &health, settings, &clock);
@@ -316,7 +316,7 @@ impl Tier for RocksTier {
 
     fn status(&self) -> TierStatus {
         TierStatus {
-            breaker: self.lookup_breaker.state(),
+            breaker: self.lookup_breaker.state().max(self.write_breaker.state()),
             bytes: Some(self.health.bytes()),
             entries: Some(self.health.entries()),
         }

@@ -33,6 +33,7 @@ impl<'a> Request<'a> {
 /// Connections to each node, of one actor.
 #[derive(Debug)]
 pub(super) struct Caller {
+    world: Arc<World>,
     addresses: Vec<Address>,
     kept: Vec<Option<Connection>>,
 }
@@ -41,7 +42,11 @@ impl Caller {
     pub(super) fn new(world: &Arc<World>) -> Self {
         let addresses: Vec<Address> = world.nodes.iter().map(|node| node.address()).collect();
         let kept = addresses.iter().map(|_| None).collect();
-        Caller { addresses, kept }
+        Caller {
+            world: Arc::clone(world),
+            addresses,
+            kept,
+        }
     }
 
     pub(super) fn nodes(&self) -> usize {
@@ -50,6 +55,11 @@ impl Caller {
 
     pub(super) fn nodes_u32(&self) -> u32 {
         u32::try_from(self.addresses.len()).unwrap()
+    }
+
+    /// Whether nobody would ask this node now.
+    pub(super) fn leaves_out(&self, node: usize) -> bool {
+        self.world.is_away(node)
     }
 
     /// Asks one node. A read that met the end of a kept connection is sent once more on a new one, as every client does; a write is

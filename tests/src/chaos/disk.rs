@@ -38,17 +38,25 @@ impl SmallDisk {
     }
 
     /// Takes all space that is left.
-    pub(super) fn fill(&self) {
+    ///
+    /// # Errors
+    /// When some of it may be left.
+    pub(super) fn fill(&self) -> anyhow::Result<()> {
         let mut zeros = std::io::repeat(0);
-        if let Ok(mut file) = std::fs::File::create(self.filler()) {
-            // It ends with the error that there is no more space.
-            std::io::copy(&mut zeros, &mut file).err();
+        let mut file = std::fs::File::create(self.filler())?;
+        match std::io::copy(&mut zeros, &mut file) {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(written) => anyhow::bail!("the disk took {written} bytes and is not full"),
         }
     }
 
     /// Gives it back.
-    pub(super) fn empty(&self) {
-        std::fs::remove_file(self.filler()).ok();
+    ///
+    /// # Errors
+    /// When it could not.
+    pub(super) fn empty(&self) -> anyhow::Result<()> {
+        Ok(std::fs::remove_file(self.filler())?)
     }
 }
 

@@ -12,15 +12,17 @@ use hotshelf_sim::history::Fault;
 use hotshelf_sim::{FaultKind, Moment};
 
 use super::random::Random;
+use super::world::World;
 use super::writers::Scene;
 use crate::time::pause;
 
-pub(super) use nodes::NODES;
-pub(super) use servers::{BUS_AND_L2, DATABASE};
-pub(super) use takeover::TAKEOVER;
+use nodes::DISK_FULL;
+use nodes::NODES;
+use servers::{BUS_AND_L2, DATABASE};
+use takeover::TAKEOVER;
 
-/// Breaks something, waits, and mends it.
-type Break = fn(&Scene, &mut Random);
+/// Breaks something, waits, and mends it. An error says why nothing was broken, or not mended.
+type Break = fn(&Scene, &mut Random) -> anyhow::Result<()>;
 
 /// A kind of fault, and the largest share of reads that may fail of it.
 #[derive(Clone, Copy, Debug)]
@@ -54,10 +56,34 @@ const PROVEN_S: f64 = 2.0;
 /// How long after its first proof a node still leaves a key alone whose fetch failed, and a little more.
 const AFTERMATH: Duration = Duration::from_millis(1500);
 
-/// Every kind of fault.
-pub(super) fn all() -> impl Iterator<Item = Kind> {
-    let lanes = [NODES, DATABASE, BUS_AND_L2, &[TAKEOVER]];
-    lanes.into_iter().flatten().copied()
+/// What goes wrong in a run.
+#[derive(Debug)]
+pub(super) struct Faults {
+    /// Of nodes and of the database.
+    pub(super) main: Vec<Kind>,
+    /// Of Redis and of NATS.
+    pub(super) side: Vec<Kind>,
+    /// Of the database, once.
+    pub(super) takeover: Option<Kind>,
+}
+
+impl Faults {
+    pub(super) fn of(world: &World) -> Self {
+        let mut main = [NODES, DATABASE].concat();
+        if world.disk.is_none() {
+            main.retain(|kind| kind.name != DISK_FULL);
+        }
+        Faults {
+            main,
+            side: BUS_AND_L2.to_vec(),
+            takeover: world.has_standby().then_some(TAKEOVER),
+        }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Kind> {
+        let lanes = self.main.iter().chain(&self.side);
+        lanes.chain(&self.takeover)
+    }
 }
 
 /// One lane: the kinds in a random order, then in another one, until the end is near.
@@ -78,7 +104,10 @@ pub(super) fn run_lane(scene: &Scene, mut random: Random, kinds: &[Kind], until:
 /// One fault, from when it begins to when every node has proved again that it knows every change.
 pub(super) fn run_one(scene: &Scene, random: &mut Random, kind: &Kind) {
     let from = scene.record.now();
-    (kind.run)(scene, random);
+    if let Err(error) = (kind.run)(scene, random) {
+        let trouble = format!("`{}` did not happen: {error:#}", kind.name);
+        return scene.record.trouble(trouble);
+    }
     if kind.failures_max > 0.0 {
         wait_well(scene, kind.name);
     }
@@ -108,8 +137,7 @@ fn wait_well(scene: &Scene, fault: &str) {
             if scene.record.now() > mended + RECOVERY_LIMIT {
                 let trouble =
                     format!("node {node} does not prove anything any more after `{fault}`");
-                scene.record.troubles.lock().push(trouble);
-                return;
+                return scene.record.trouble(trouble);
             }
             pause(Duration::from_millis(30));
         }

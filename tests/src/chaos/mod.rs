@@ -24,9 +24,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::node::Node;
+use hotshelf_sim::history::Fault;
 use hotshelf_sim::{Bounds, FaultKind, History, Moment, Write, check};
 
 use database::{Committed, Database};
+use faults::{Faults, Kind};
 use random::Random;
 use readers::MEASURED;
 use record::Record;
@@ -34,12 +36,14 @@ pub use report::Report;
 use report::Run;
 use world::World;
 
-use writers::Scene;
+use writers::{BUMP, Scene};
 
 /// Products that are written and read at random; together larger than L1.
 const PRODUCTS: u32 = 300;
 /// Faults of both lanes need about so much time to have met each kind once.
 const COVERED_AFTER: Duration = Duration::from_secs(240);
+const MAIN_LANE: &str = "lane of nodes and database";
+const SIDE_LANE: &str = "lane of Redis and NATS";
 /// The defaults of a node.
 const STALENESS: Duration = Duration::from_secs(2);
 const STALE_CAP: Duration = Duration::from_secs(3600);
@@ -59,6 +63,13 @@ pub struct Plan {
     pub failover: bool,
 }
 
+impl Plan {
+    /// Whether each lane meets each of its kinds of fault.
+    fn is_long(&self) -> bool {
+        self.time >= COVERED_AFTER
+    }
+}
+
 /// Runs a plan.
 ///
 /// # Errors
@@ -76,8 +87,9 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     };
     let readers = start_readers(&scene, plan);
     let writers = start_writers(&scene, plan);
+    let faults = Faults::of(&scene.world);
     let until = scene.record.now() + plan.time;
-    let lanes = start_faults(&scene, plan, until);
+    let lanes = start_faults(&scene, plan, &faults, until);
     while scene.record.now() < until {
         scene.record.pass(until.saturating_sub(scene.record.now()));
     }
@@ -88,7 +100,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     scene.record.end();
     join(&scene, readers);
     let found = rest::probe(&scene);
-    let mut report = judge(&scene, plan, &found);
+    sampler::sample_all(&scene);
+    let mut report = judge(&scene, plan, &faults, &found);
     // A node that is dropped looks into its log for errors; the report is to be read all the same.
     if catch_unwind(AssertUnwindSafe(move || drop(scene))).is_err() {
         let violation = "a node logged an error or did not come to rest, as is printed above";
@@ -164,22 +177,23 @@ fn start_writers(scene: &Scene, plan: &Plan) -> Vec<Actor> {
     ]
 }
 
-fn start_faults(scene: &Scene, plan: &Plan, until: Moment) -> Vec<Actor> {
+fn start_faults(scene: &Scene, plan: &Plan, faults: &Faults, until: Moment) -> Vec<Actor> {
+    let (kinds, side_kinds) = (faults.main.clone(), faults.side.clone());
+    let takeover = faults.takeover;
     let (main, side) = (Random::new(plan.seed, 30), Random::new(plan.seed, 31));
     let begun = scene.record.now();
     let failover_at = begun + (until - begun) * 2 / 3;
     vec![
-        start(scene, "lane of nodes and database", move |scene| {
-            let kinds = [faults::NODES, faults::DATABASE].concat();
+        start(scene, MAIN_LANE, move |scene| {
             let mut random = main;
-            if scene.world.has_standby() {
+            if let Some(takeover) = takeover {
                 faults::run_lane(scene, random.clone(), &kinds, failover_at);
-                faults::run_one(scene, &mut random, &faults::TAKEOVER);
+                faults::run_one(scene, &mut random, &takeover);
             }
             faults::run_lane(scene, random, &kinds, until);
         }),
-        start(scene, "lane of Redis and NATS", move |scene| {
-            faults::run_lane(scene, side, faults::BUS_AND_L2, until);
+        start(scene, SIDE_LANE, move |scene| {
+            faults::run_lane(scene, side, &side_kinds, until);
         }),
     ]
 }
@@ -188,12 +202,12 @@ fn join(scene: &Scene, actors: Vec<Actor>) {
     for (name, actor) in actors {
         if actor.join().is_err() {
             let trouble = format!("the {name} ended with a panic, which is printed above");
-            scene.record.troubles.lock().push(trouble);
+            scene.record.trouble(trouble);
         }
     }
 }
 
-fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
+fn judge(scene: &Scene, plan: &Plan, faults: &Faults, found: &rest::Found) -> Report {
     let mut history: History = std::mem::take(&mut *scene.record.history.lock());
     history.losses = rest::losses(scene, &history);
     let branches = scene.record.branches.lock();
@@ -202,7 +216,18 @@ fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
         .map(|(&(_, _, branch), &times)| (branch, times))
         .collect();
     drop(branches);
-    let bounds = bounds(plan);
+    let done = scene.record.done.lock().clone();
+    history.branches.extend(done);
+    let of_lane = |lane: &[Kind]| {
+        let in_lane = |fault: &&Fault| lane.iter().any(|kind| kind.name == fault.kind.0);
+        history.faults.iter().filter(in_lane).count() as u64
+    };
+    let lanes = [
+        (MAIN_LANE, of_lane(&faults.main)),
+        (SIDE_LANE, of_lane(&faults.side)),
+    ];
+    history.branches.extend(lanes);
+    let bounds = bounds(plan, faults);
     let violations = check(&history, &bounds);
     let run = Run {
         title: format!(
@@ -218,6 +243,7 @@ fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
         ),
         history: &history,
         record: &scene.record,
+        faults,
         found,
         violations: &violations,
         logs: scene.world.nodes.iter().map(Node::log).collect(),
@@ -225,20 +251,23 @@ fn judge(scene: &Scene, plan: &Plan, found: &rest::Found) -> Report {
     run.report()
 }
 
-fn bounds(plan: &Plan) -> Bounds {
-    let kinds = || faults::all().filter(|kind| plan.failover || kind.name != faults::TAKEOVER.name);
-    let covered = plan.time >= COVERED_AFTER;
+fn bounds(plan: &Plan, faults: &Faults) -> Bounds {
+    let mut coverage_min: Vec<(&'static str, u64)> = Vec::new();
+    if plan.is_long() {
+        coverage_min.extend(faults.all().map(|kind| (kind.name, 1)));
+    }
+    coverage_min.extend([(MAIN_LANE, 1), (SIDE_LANE, 1), (BUMP, 1)]);
+    coverage_min.extend(sampler::certain(plan).map(|branch| (branch, 1)));
     Bounds {
         staleness: STALENESS,
         stale_cap: STALE_CAP,
         tolerance: TOLERANCE,
-        fetches_per_node: 1,
-        failures_max: kinds()
+        // Not promised here: L1 is small, and Redis forgets.
+        fetches_per_node: None,
+        failures_max: faults
+            .all()
             .map(|kind| (FaultKind(kind.name), kind.failures_max))
             .collect(),
-        coverage_min: kinds()
-            .filter(|_| covered)
-            .map(|kind| (kind.name, 1))
-            .collect(),
+        coverage_min,
     }
 }

@@ -1,6 +1,7 @@
 //! Those who read: single documents, batches, sessions that pass on what they saw, and one who measures how soon a commit shows.
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
 use hotshelf_model::Version;
@@ -21,7 +22,8 @@ pub(super) const MEASURED: u32 = 4;
 /// A commit that is not seen everywhere after this is not measured; whether that was right is for the checker to say.
 const SIGHT_LIMIT: Duration = Duration::from_secs(3);
 
-/// Reads a document from one node, and from the next one if the connection broke, as a load balancer does.
+/// Reads a document from one node, and from the next one if the connection broke, as a load balancer does. Each attempt that fails
+/// counts, but for those at a node that had been ended.
 pub(super) fn read_one(record: &Record, caller: &mut Caller, asked: Asked) -> Option<Read> {
     let path = format!("/v1/products/{}", document::id(asked.product));
     let min_version = asked.min_version.map(|version| version.token().to_string());
@@ -43,15 +45,23 @@ pub(super) fn read_one(record: &Record, caller: &mut Caller, asked: Asked) -> Op
             Ok(reply) => match record.answer(now, &reply) {
                 Ok(read) => return Some(read),
                 Err(reason) => {
-                    record.unanswered(asked, &reason);
+                    record.unanswered(now, &reason);
                     return None;
                 }
             },
-            Err(error) if attempt == 1 => record.unanswered(asked, &error.kind().to_string()),
-            Err(error) => record.failed("tried another node", &error.kind().to_string()),
+            Err(error) => broke(record, caller, now, &error),
         }
     }
     None
+}
+
+fn broke(record: &Record, caller: &Caller, asked: Asked, error: &io::Error) {
+    let reason = error.kind().to_string();
+    if caller.leaves_out(asked.node) {
+        record.failed("read of a node that had ended", &reason);
+    } else {
+        record.unanswered(asked, &reason);
+    }
 }
 
 /// Reads single documents at random; a few of products that never were.
@@ -116,21 +126,26 @@ fn read_batch(record: &Record, caller: &mut Caller, node: usize, products: &[u32
         body: &body,
     };
     let begun = record.now();
-    let Ok(reply) = caller.ask(node, &request) else {
-        // The single readers tell whether somebody else would have answered.
-        record.failed("batch", "broken");
-        return;
+    let asked = |product| Asked {
+        product,
+        node,
+        session: None,
+        min_version: None,
+        begun,
+    };
+    let reply = match caller.ask(node, &request) {
+        Ok(reply) => reply,
+        Err(error) => {
+            for &product in products {
+                broke(record, caller, asked(product), &error);
+            }
+            return;
+        }
     };
     let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     let results = answer["results"].as_array();
     for (index, &product) in products.iter().enumerate() {
-        let asked = Asked {
-            product,
-            node,
-            session: None,
-            min_version: None,
-            begun,
-        };
+        let asked = asked(product);
         let result = results.and_then(|results| results.get(index));
         let outcome = result.map_or_else(
             || Err(format!("{} to a batch", reply.status)),
@@ -194,8 +209,20 @@ fn watch(
                 min_version: None,
                 begun: scene.record.now(),
             };
-            let reply = caller.ask(node, &Request::get(&path)).ok()?;
-            let read = scene.record.answer(asked, &reply).ok()?;
+            let reply = match caller.ask(node, &Request::get(&path)) {
+                Ok(reply) => reply,
+                Err(error) => {
+                    broke(&scene.record, caller, asked, &error);
+                    return None;
+                }
+            };
+            let read = match scene.record.answer(asked, &reply) {
+                Ok(read) => read,
+                Err(reason) => {
+                    scene.record.unanswered(asked, &reason);
+                    return None;
+                }
+            };
             if read.version >= written.version {
                 new_shown = new_shown.max(since(read.ended));
             } else {

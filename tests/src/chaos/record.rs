@@ -50,6 +50,8 @@ pub(super) struct Record {
     pub(super) reasons: Mutex<BTreeMap<String, u64>>,
     /// The last value of each branch's counter, by node, its life, and branch.
     pub(super) branches: Mutex<BTreeMap<(usize, u32, &'static str), u64>>,
+    /// How often something that the run is meant to do was done.
+    pub(super) done: Mutex<BTreeMap<&'static str, u64>>,
     /// What the run itself did not get done, such as a node that did not come back.
     pub(super) troubles: Mutex<Vec<String>>,
     /// Which tier gave how many of the answers.
@@ -73,6 +75,7 @@ impl Record {
             sights: Mutex::default(),
             reasons: Mutex::default(),
             branches: Mutex::default(),
+            done: Mutex::default(),
             troubles: Mutex::default(),
             tiers: Mutex::default(),
             takeover: Mutex::default(),
@@ -121,7 +124,15 @@ impl Record {
         *reasons.entry(format!("{what}: {reason}")).or_default() += 1;
     }
 
-    /// Records a read that nobody answered, for this reason.
+    pub(super) fn did(&self, what: &'static str) {
+        *self.done.lock().entry(what).or_default() += 1;
+    }
+
+    pub(super) fn trouble(&self, what: impl Into<String>) {
+        self.troubles.lock().push(what.into());
+    }
+
+    /// Records a read that a node did not answer, for this reason.
     pub(super) fn unanswered(&self, asked: Asked, reason: &str) {
         let what = match asked.min_version {
             Some(_) => "read with a version",

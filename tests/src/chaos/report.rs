@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotshelf_sim::{Flag, History, Moment, Violation};
 
-use super::faults;
+use super::faults::Faults;
 use super::record::{Record, Sight};
 use super::rest::Found;
 use super::sampler::BRANCHES;
@@ -28,6 +28,7 @@ pub(super) struct Run<'a> {
     pub(super) title: String,
     pub(super) history: &'a History,
     pub(super) record: &'a Record,
+    pub(super) faults: &'a Faults,
     pub(super) found: &'a Found,
     pub(super) violations: &'a [Violation],
     pub(super) logs: Vec<String>,
@@ -94,7 +95,7 @@ impl Run<'_> {
         );
         text.push_str("| fault | times | seconds | reads answered | failed | answered |\n");
         text.push_str("| --- | --- | --- | --- | --- | --- |\n");
-        for kind in faults::all() {
+        for kind in self.faults.all() {
             let of_kind = || {
                 let faults = self.history.faults.iter();
                 faults.filter(|fault| fault.kind.0 == kind.name)
@@ -158,7 +159,8 @@ impl Run<'_> {
 
     fn branches(&self, text: &mut String) {
         text.push_str("\n## Branches of the protocol\n\n| branch | times |\n| --- | --- |\n");
-        for (branch, ..) in BRANCHES {
+        for branch in BRANCHES {
+            let branch = branch.name;
             let named = self
                 .history
                 .branches
@@ -166,6 +168,9 @@ impl Run<'_> {
                 .filter(|(name, _)| *name == branch);
             let times: u64 = named.map(|(_, times)| times).sum();
             line(text, format_args!("| {branch} | {times} |"));
+        }
+        for (what, times) in &*self.record.done.lock() {
+            line(text, format_args!("| {what} | {times} |"));
         }
     }
 

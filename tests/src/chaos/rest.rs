@@ -25,7 +25,7 @@ pub(super) fn wait(scene: &Scene) {
     while !is_at_rest(scene) {
         if scene.record.now() > begun + REST_LIMIT {
             let trouble = "a minute after the last write some node is not at the head of the log";
-            scene.record.troubles.lock().push(trouble.to_owned());
+            scene.record.trouble(trouble);
             return;
         }
         pause(Duration::from_millis(50));
@@ -53,7 +53,7 @@ pub(super) fn probe(scene: &Scene) -> Found {
     let mut found = Found::default();
     let Some(held) = Database::of(&scene.world.database()).held() else {
         let trouble = "the database did not say at the end what it holds";
-        scene.record.troubles.lock().push(trouble.to_owned());
+        scene.record.trouble(trouble);
         return found;
     };
     look(scene, &held, "at rest", &mut found);
@@ -63,8 +63,7 @@ pub(super) fn probe(scene: &Scene) -> Found {
     start_all_again(scene);
     look(scene, &held, "after a new start without Redis", &mut found);
     if scene.world.redis.restart().is_err() {
-        let trouble = "Redis did not start again";
-        scene.record.troubles.lock().push(trouble.to_owned());
+        scene.record.trouble("Redis did not start again");
     }
     found
 }
@@ -72,7 +71,7 @@ pub(super) fn probe(scene: &Scene) -> Found {
 fn start_all_again(scene: &Scene) {
     for node in 0..scene.world.nodes.len() {
         sampler::sample(scene, node);
-        scene.world.nodes[node].stop();
+        scene.world.stop(node);
         scene.world.start_again(node);
     }
 }
@@ -92,6 +91,7 @@ fn look(scene: &Scene, held: &[Held], when: &'static str, found: &mut Found) {
             };
             *tiers.entry(tier).or_default() += 1;
             found.violations.extend(differs(held, &read, when));
+            found.violations.extend(labelled(&read, when));
             let again = ask(scene, &mut caller, held.product, node);
             cached_again &= again.is_ok_and(|(_, tier)| tier != "origin");
             let outcome = match read.flag {
@@ -142,6 +142,18 @@ fn unanswered(held: &Held, node: usize, when: &str, reason: &str) -> Violation {
         at: None,
         what: format!("{when}, node {node} did not answer product {product}: {reason}"),
     }
+}
+
+/// Nothing is broken any more, so that every node can prove what it answers.
+fn labelled(read: &Read, when: &str) -> Option<Violation> {
+    (read.flag != Flag::Fresh).then(|| Violation {
+        rule: Rule::Bounded,
+        at: Some(read.begun),
+        what: format!(
+            "{when}, node {} labels product {} {:?}",
+            read.node, read.product, read.flag
+        ),
+    })
 }
 
 /// The version is compared by the checker, for copies that would be served as fresh; this compares what is in them.

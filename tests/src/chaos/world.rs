@@ -1,15 +1,17 @@
 //! What a run breaks: nodes, a database with a standby, Redis and NATS, with a line between each node and each server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hotshelf_testkit::{NatsServer, PostgresServer, RedisServer, TcpProxy};
 use parking_lot::Mutex;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::disk::SmallDisk;
-use crate::client::{self, Connection};
+use super::record::code;
+use crate::client::{self, Connection, Reply};
 use crate::node::{self, Node};
 use crate::shop;
 
@@ -19,7 +21,7 @@ pub(super) const TOKEN: &str = "the chaos of many servers";
 pub(super) const DATABASE: &str = "chaos";
 /// The bus's stream.
 pub(super) const STREAM: &str = "hotshelf";
-const METRICS_LIMIT: Duration = Duration::from_secs(2);
+const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// The lines of one node, each of which can be slowed, stalled and cut.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     /// How often each node was started.
     pub(super) lives: Vec<AtomicU32>,
+    /// Which nodes were ended and are not ready again.
+    away: Vec<AtomicBool>,
     pub(super) lines: Vec<Lines>,
     pub(super) redis: RedisServer,
     pub(super) nats: NatsServer,
@@ -69,6 +73,9 @@ impl World {
             .collect();
         let lines = lines?;
         let disk = SmallDisk::mount();
+        if disk.is_none() {
+            eprintln!("NOT TESTED: a full disk, because no tmpfs can be mounted here");
+        }
         let start = |(index, lines): (usize, &Lines)| {
             let own_disk = disk.as_ref().filter(|_| index + 1 == nodes);
             Node::start(&toml(lines, own_disk))
@@ -76,6 +83,7 @@ impl World {
         Ok(World {
             nodes: lines.iter().enumerate().map(start).collect(),
             lives: (0..nodes).map(|_| AtomicU32::new(1)).collect(),
+            away: (0..nodes).map(|_| AtomicBool::new(false)).collect(),
             lines,
             redis,
             nats,
@@ -110,20 +118,47 @@ impl World {
         self.lives[node].load(Ordering::Acquire)
     }
 
+    /// Whether a node was ended and is not ready again: whoever shares out requests would leave it out.
+    pub(super) fn is_away(&self, node: usize) -> bool {
+        self.away[node].load(Ordering::Acquire)
+    }
+
+    /// Kills a node.
+    pub(super) fn kill(&self, node: usize) {
+        self.away[node].store(true, Ordering::Release);
+        self.nodes[node].kill();
+    }
+
+    /// Asks a node to stop, and waits for its end.
+    pub(super) fn stop(&self, node: usize) {
+        self.away[node].store(true, Ordering::Release);
+        self.nodes[node].stop();
+    }
+
     /// Starts a node again that has ended.
     pub(super) fn start_again(&self, node: usize) {
         self.lives[node].fetch_add(1, Ordering::AcqRel);
         self.nodes[node].restart();
+        self.away[node].store(false, Ordering::Release);
     }
 
     /// The text of a node's `/metrics`; `None` when it does not answer.
     pub(super) fn metrics(&self, node: usize) -> Option<String> {
-        let mut connection = Connection::open(&self.nodes[node].admin_address()).ok()?;
-        connection.wait_at_most(METRICS_LIMIT).ok()?;
-        let headers = [("connection", "close"), ("authorization", &bearer())];
-        connection.send("GET", "/metrics", &headers, b"").ok()?;
-        let reply = connection.read_reply("GET").ok()?;
+        let reply = self.admin(node, "/metrics")?;
         (reply.status == 200).then(|| reply.text())
+    }
+
+    /// What a node's `/readyz` says, ready or not; `None` when it does not answer.
+    pub(super) fn health(&self, node: usize) -> Option<Value> {
+        serde_json::from_slice(&self.admin(node, "/readyz")?.body).ok()
+    }
+
+    fn admin(&self, node: usize, path: &str) -> Option<Reply> {
+        let mut connection = Connection::open(&self.nodes[node].admin_address()).ok()?;
+        connection.wait_at_most(ADMIN_LIMIT).ok()?;
+        let headers = [("connection", "close"), ("authorization", &bearer())];
+        connection.send("GET", path, &headers, b"").ok()?;
+        connection.read_reply("GET").ok()
     }
 
     /// The number of polls of a node that proved something, and the age of its last proof in seconds.
@@ -138,15 +173,22 @@ impl World {
     }
 
     /// Makes all copies of all products dead, through a node.
-    pub(super) fn bump(&self, node: usize) -> bool {
+    ///
+    /// # Errors
+    /// Why it did not.
+    pub(super) fn bump(&self, node: usize) -> Result<(), String> {
         let headers = [
             ("content-type", "application/json"),
             ("authorization", &bearer()),
         ];
         let address = self.nodes[node].admin_address();
-        let body = br#"{"bumps":["products"]}"#;
+        let body = br#"{"bump":["products"]}"#;
         let reply = client::request(&address, "POST", "/admin/v1/changes", &headers, body);
-        reply.is_ok_and(|reply| reply.status == 202)
+        match reply {
+            Ok(reply) if reply.status == 202 => Ok(()),
+            Ok(reply) => Err(format!("{} {}", reply.status, code(&reply))),
+            Err(error) => Err(error.kind().to_string()),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use super::readers::read_one;
 use super::record::{Asked, Record, code, version};
 use super::world::{World, bearer};
 
+/// What a run is to have done at least once.
+pub(super) const BUMP: &str = "bump through the API";
+
 /// A write that was acknowledged through the API.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Acknowledged {
@@ -136,15 +139,15 @@ pub(super) fn run_sql(scene: &Scene, mut random: Random) {
     while scene.record.writes_go_on() {
         database.follow(&scene.world);
         match random.below(100) {
-            0 => {
+            0..2 => {
                 bump(scene, &mut database, &mut random);
             }
-            1..4 => {
+            2..5 => {
                 let first = random.below(scene.products - 50);
                 let many: Vec<u32> = (first..first + 50).collect();
                 put_by_sql(scene, &mut database, &many);
             }
-            4..15 => {
+            5..15 => {
                 delete_by_sql(scene, &mut database, random.skewed(scene.products));
             }
             _ => {
@@ -158,9 +161,12 @@ pub(super) fn run_sql(scene: &Scene, mut random: Random) {
 fn bump(scene: &Scene, database: &mut Database, random: &mut Random) {
     if random.chance(50) {
         database.execute("SELECT hotshelf.bump('products')");
-    } else {
-        let nodes = u32::try_from(scene.world.nodes.len()).unwrap();
-        scene.world.bump(random.below(nodes) as usize);
+        return;
+    }
+    let nodes = u32::try_from(scene.world.nodes.len()).unwrap();
+    match scene.world.bump(random.below(nodes) as usize) {
+        Ok(()) => scene.record.did(BUMP),
+        Err(reason) => scene.record.failed("bump", &reason),
     }
 }
 

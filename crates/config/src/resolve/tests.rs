@@ -578,6 +578,18 @@ fn the_shape_follows_what_makes_the_documents_and_nothing_else() {
         shape_of(&format!("{HTTP}headers = {{ a = 'b' }}"))
     );
     assert_ne!(shape_of(HTTP), shape_of(&HTTP.replace("X-Version", "X-V")));
+    let read_from = [
+        "absent_pointer = '/deleted'",
+        "valid_until_header = 'X-Until'",
+        "valid_until_pointer = '/until'",
+    ];
+    let mut shapes = read_from
+        .map(|key| shape_of(&format!("{HTTP}{key}")))
+        .to_vec();
+    shapes.push(shape_of(HTTP));
+    shapes.sort_by_key(|shape| shape.0);
+    shapes.dedup();
+    assert_eq!(shapes.len(), 4);
 }
 
 #[test]

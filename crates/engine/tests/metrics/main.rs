@@ -11,7 +11,7 @@ mod shop;
 use std::time::Duration;
 
 use hotshelf_engine::ReadOptions;
-use hotshelf_model::ErrorKind;
+use hotshelf_model::{ErrorKind, UnavailableReason};
 use hotshelf_telemetry::Recorder;
 
 use crate::shop::{Shop, key};
@@ -34,7 +34,7 @@ fn lookups(recorder: &Recorder, tier: &str, outcome: &str) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_read_and_every_lookup_is_counted_once() {
+async fn every_read_and_lookup_is_counted_once_and_a_breaker_is_shown() {
     let recorder = Recorder::install().unwrap();
     let shop = Shop::with_lamp();
     let version = shop.origin.put("vase", "vase");
@@ -70,4 +70,11 @@ async fn every_read_and_every_lookup_is_counted_once() {
     assert_eq!(reads(&recorder, "l1", "stale"), 1);
     assert_eq!(reads(&recorder, "origin", "failed"), 1);
     assert_eq!(counter(&recorder, "hotshelf_stale_age_seconds_count"), 1);
+
+    let breaker = "hotshelf_breaker_state{tier=\"l2\"} ";
+    assert!(recorder.render().contains(&format!("{breaker}0")));
+    shop.l2.fail(UnavailableReason::Open);
+    // The clock of this runtime goes on by itself.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(counter(&recorder, breaker), 2);
 }

@@ -35,8 +35,9 @@ fn wrong(before: Option<&Progress>, after: &Progress, bounds: &Bounds) -> Option
         let (from, to) = (before.position.0, after.position.0);
         return Some(format!("it went back from position {from} to {to}"));
     }
-    if after.resyncs == before.resyncs && after.proof < before.proof {
-        return Some("its proof went back".to_owned());
-    }
-    None
+    let went_back = match (before.proof, after.proof) {
+        (Some(before), Some(after)) => after + bounds.tolerance < before,
+        _ => false,
+    };
+    (after.resyncs == before.resyncs && went_back).then(|| "its proof went back".to_owned())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hotshelf_model::Version;
 
 use super::{Bounds, Commit, Commits, Rule, Violation};
-use crate::history::{Flag, History, Node, Product, Read, Seen};
+use crate::history::{Flag, History, Moment, Node, Product, Read, Seen};
 
 pub(super) fn check(
     history: &History,
@@ -14,10 +14,12 @@ pub(super) fn check(
     commits: &Commits,
     violations: &mut Vec<Violation>,
 ) {
+    let excuses = excuses(history, bounds);
     for read in &history.reads {
         let found = [
             provenance(read, bounds, commits),
             bounded(read, bounds, commits),
+            labelled(read, &excuses),
             demanded(read, commits),
         ];
         violations.extend(found.into_iter().flatten());
@@ -108,6 +110,26 @@ fn bounded(read: &Read, bounds: &Bounds, commits: &Commits) -> Option<Violation>
         read,
         &format!("{what} {:.3} s before", late.as_secs_f64()),
     ))
+}
+
+/// From when to when an answer may be labelled: as long as reads may fail, and until the staleness bound has passed after that.
+fn excuses(history: &History, bounds: &Bounds) -> Vec<(Moment, Moment)> {
+    let faults = history.faults.iter();
+    let harmful = faults.filter(|fault| bounds.share(fault.kind) > 0.0);
+    let margin = bounds.staleness + bounds.tolerance;
+    harmful
+        .map(|fault| (fault.from, fault.to + margin))
+        .collect()
+}
+
+/// C2: a label is for an answer that could not be had otherwise.
+fn labelled(read: &Read, excuses: &[(Moment, Moment)]) -> Option<Violation> {
+    let mut excuses = excuses.iter();
+    let excused = excuses.any(|&(from, to)| from <= read.ended && read.begun <= to);
+    (read.flag != Flag::Fresh && !excused).then(|| {
+        let what = "it is labelled while nothing was broken";
+        violation(Rule::Bounded, read, what)
+    })
 }
 
 /// What a failover lost must not be shown for longer than any other old copy.

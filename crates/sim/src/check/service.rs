@@ -12,11 +12,14 @@ pub(super) fn check(history: &History, bounds: &Bounds, violations: &mut Vec<Vio
 }
 
 fn fetches(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) {
+    let Some(per_node) = bounds.fetches_per_node else {
+        return;
+    };
     let mut counts: HashMap<_, u32> = HashMap::new();
     for fetch in &history.fetches {
         *counts.entry((fetch.product, fetch.version)).or_default() += 1;
     }
-    let most = history.nodes * bounds.fetches_per_node;
+    let most = history.nodes * per_node;
     for ((product, version), count) in counts {
         if count > most {
             violations.push(Violation {
@@ -37,7 +40,7 @@ fn availability(history: &History, bounds: &Bounds, violations: &mut Vec<Violati
         let faults = history.faults.iter();
         let under_way = faults.filter(|fault| fault.from <= ended && begun <= fault.to);
         let kinds = under_way.map(|fault| fault.kind);
-        kinds.max_by(|one, other| allowed(bounds, *one).total_cmp(&allowed(bounds, *other)))
+        kinds.max_by(|one, other| bounds.share(*one).total_cmp(&bounds.share(*other)))
     };
     let mut counts: HashMap<Option<FaultKind>, Counts> = HashMap::new();
     for read in &history.reads {
@@ -56,12 +59,6 @@ fn availability(history: &History, bounds: &Bounds, violations: &mut Vec<Violati
     }
 }
 
-fn allowed(bounds: &Bounds, kind: FaultKind) -> f64 {
-    let mut listed = bounds.failures_max.iter();
-    let found = listed.find(|(allowed, _)| *allowed == kind);
-    found.map_or(0.0, |&(_, share)| share)
-}
-
 #[derive(Default)]
 struct Counts {
     answers: usize,
@@ -72,7 +69,7 @@ struct Counts {
 
 fn too_many(kind: Option<FaultKind>, counts: &Counts, bounds: &Bounds) -> Option<Violation> {
     let share = ratio(counts.failures, counts.failures + counts.answers);
-    let most = kind.map_or(0.0, |kind| allowed(bounds, kind));
+    let most = kind.map_or(0.0, |kind| bounds.share(kind));
     let what = match kind {
         None => format!("{} reads failed while nothing was broken", counts.failures),
         Some(kind) => format!(
@@ -98,6 +95,15 @@ fn ratio(part: usize, whole: usize) -> f64 {
 }
 
 fn coverage(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) {
+    for (fact, is_there) in facts(history, bounds) {
+        if !is_there {
+            violations.push(Violation {
+                rule: Rule::Coverage,
+                at: None,
+                what: format!("the run recorded no {fact}"),
+            });
+        }
+    }
     for &(wanted, least) in &bounds.coverage_min {
         let faults = history
             .faults
@@ -114,4 +120,35 @@ fn coverage(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>)
             });
         }
     }
+}
+
+/// What the promises are judged by, and whether there is any of it.
+fn facts(history: &History, bounds: &Bounds) -> [(&'static str, bool); 9] {
+    let reads = &history.reads;
+    [
+        ("write", !history.writes.is_empty()),
+        ("read", !reads.is_empty()),
+        (
+            "read that demands a version",
+            reads.iter().any(|read| read.min_version.is_some()),
+        ),
+        (
+            "read of a session",
+            reads.iter().any(|read| read.session.is_some()),
+        ),
+        ("look into a tier at rest", !history.probes.is_empty()),
+        (
+            "document that the database held at rest",
+            !history.expected.is_empty(),
+        ),
+        ("position of a node", !history.progress.is_empty()),
+        (
+            "proof of a node",
+            history.progress.iter().any(|one| one.proof.is_some()),
+        ),
+        (
+            "fetch",
+            bounds.fetches_per_node.is_none() || !history.fetches.is_empty(),
+        ),
+    ]
 }

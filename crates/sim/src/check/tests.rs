@@ -53,12 +53,20 @@ fn progress(timeline: u32, position: u64, proof: u64, millis: u64) -> Progress {
     }
 }
 
+fn fault(kind: &'static str, from: u64, to: u64) -> Fault {
+    Fault {
+        kind: FaultKind(kind),
+        from: at(from),
+        to: at(to),
+    }
+}
+
 fn bounds() -> Bounds {
     Bounds {
         staleness: Duration::from_secs(2),
         stale_cap: Duration::from_secs(60),
         tolerance: Duration::from_millis(5),
-        fetches_per_node: 1,
+        fetches_per_node: Some(1),
         failures_max: vec![(FaultKind("database_down"), 0.5)],
         coverage_min: vec![("database_down", 1), ("resync", 2)],
     }
@@ -66,10 +74,15 @@ fn bounds() -> Bounds {
 
 /// Two writes at 1 s and at 5 s, reads around them, one fault, and a good end.
 fn good() -> History {
+    let in_session = Read {
+        session: Some(1),
+        min_version: Some(version(1)),
+        ..read(1, 1500)
+    };
     History {
         nodes: 1,
         writes: vec![write(1, 1000), write(2, 5000)],
-        reads: vec![read(1, 1500), read(1, 6900), read(2, 5100), read(2, 9000)],
+        reads: vec![in_session, read(1, 6900), read(2, 5100), read(2, 9000)],
         failures: vec![Failure {
             node: 0,
             begun: at(20_500),
@@ -91,11 +104,7 @@ fn good() -> History {
             version: version(2),
             cached_again: true,
         }],
-        faults: vec![Fault {
-            kind: FaultKind("database_down"),
-            from: at(20_000),
-            to: at(21_000),
-        }],
+        faults: vec![fault("database_down", 20_000, 21_000)],
         losses: Vec::new(),
         branches: vec![("resync", 2)],
     }
@@ -175,22 +184,42 @@ fn an_unlabelled_answer_that_is_too_old_is_found() {
         broken(|history| history.reads.push(read(1, 7100))),
         [Rule::Bounded]
     );
-    let labelled = |by: u64, begun| Read {
-        flag: Flag::Stale(at(by)),
-        ..read(1, begun)
+    let labelled = |by: u64, begun| {
+        broken(move |history| {
+            history.faults.push(fault("database_down", 7800, 8200));
+            history.reads.push(Read {
+                flag: Flag::Stale(at(by)),
+                ..read(1, begun)
+            });
+        })
     };
-    assert_eq!(
-        broken(|history| history.reads.push(labelled(3000, 7900))),
-        []
-    );
-    assert_eq!(
-        broken(|history| history.reads.push(labelled(3000, 8100))),
-        [Rule::Bounded]
-    );
-    assert_eq!(
-        broken(|history| history.reads.push(labelled(61_000, 8100))),
-        [Rule::Bounded]
-    );
+    assert_eq!(labelled(3000, 7900), []);
+    assert_eq!(labelled(3000, 8100), [Rule::Bounded]);
+    assert_eq!(labelled(61_000, 8100), [Rule::Bounded]);
+}
+
+#[test]
+fn a_label_while_nothing_is_broken_is_found() {
+    let labelled = |kind, from, to| {
+        broken(move |history| {
+            history.faults.push(fault(kind, from, to));
+            history.reads.push(Read {
+                flag: Flag::Stale(at(3_600)),
+                ..read(2, 12_000)
+            });
+        })
+    };
+    for (from, to) in [(11_000, 11_500), (12_001, 12_500), (9_000, 10_000)] {
+        assert_eq!(labelled("database_down", from, to), [], "{from} to {to}");
+    }
+    for (kind, from, to) in [
+        ("database_down", 9_000, 9_900),
+        ("database_down", 12_100, 12_500),
+        ("harmless", 11_000, 12_500),
+    ] {
+        let found = labelled(kind, from, to);
+        assert_eq!(found, [Rule::Bounded], "{kind}, {from} to {to}");
+    }
 }
 
 #[test]
@@ -225,7 +254,7 @@ fn what_was_deleted_and_comes_back_is_found() {
             // The read of the base history that comes after the delete.
             history.reads.retain(|read| read.begun != at(20_600));
             history.expected[0].version = version(3);
-            history.probes.clear();
+            history.probes[0].outcome = ProbeOutcome::Nothing;
         })
     };
     assert_eq!(
@@ -252,7 +281,7 @@ fn a_commit_that_a_failover_lost_may_be_shown_for_the_bound_and_no_longer() {
         history.failures.clear();
         history.branches.push(("database_down", 1));
         history.expected[0].version = version(1);
-        history.probes.clear();
+        history.probes[0].outcome = ProbeOutcome::Nothing;
         history.reads.push(begun);
     };
     assert_eq!(broken(|history| lose(history, read(2, 11_000))), []);
@@ -390,11 +419,7 @@ fn a_failure_during_two_faults_is_put_to_the_worse_one() {
     };
     assert_eq!(broken(harmless), []);
     let alone = |history: &mut History| {
-        history.faults.push(Fault {
-            kind: FaultKind("harmless"),
-            from: at(2900),
-            to: at(3100),
-        });
+        history.faults.push(fault("harmless", 2900, 3100));
         history.failures.push(Failure {
             node: 0,
             begun: at(3000),
@@ -412,4 +437,26 @@ fn a_run_that_did_not_meet_its_faults_is_found() {
         history.failures.clear();
     };
     assert_eq!(broken(without_fault), [Rule::Coverage]);
+}
+
+#[test]
+fn a_promise_that_is_kept_for_want_of_facts_is_found() {
+    let unlearnt: [fn(&mut History); 7] = [
+        |history| history.probes.clear(),
+        |history| {
+            history.expected.clear();
+            history.probes[0].outcome = ProbeOutcome::Nothing;
+        },
+        |history| history.progress.clear(),
+        |history| history.progress.iter_mut().for_each(|one| one.proof = None),
+        |history| history.fetches.clear(),
+        |history| history.reads[0].session = None,
+        |history| history.reads[0].min_version = None,
+    ];
+    for (index, unlearn) in unlearnt.into_iter().enumerate() {
+        assert_eq!(broken(unlearn), [Rule::Coverage], "{index}");
+    }
+    let nothing = check(&History::default(), &bounds());
+    assert!(nothing.iter().all(|found| found.rule == Rule::Coverage));
+    assert_eq!(nothing.len(), 11);
 }

@@ -503,7 +503,6 @@ async fn a_full_disk_fails_puts_while_lookups_go_on_and_puts_resume_with_space()
     for (key, entry) in &early {
         assert_eq!(get(&tier, key).await, Lookup::Hit(entry.clone()));
     }
-    assert_eq!(tier.status().breaker, BreakerState::Closed);
 
     fs::remove_file(&ballast).unwrap();
     let (key, late) = (key("late"), entry(1, noise(0)));
@@ -623,6 +622,26 @@ async fn a_slow_disk_meets_the_deadline_and_opens_the_breaker_until_it_is_fast_a
     })
     .await;
     assert_eq!(tier.status().breaker, BreakerState::Closed);
+    tier.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_no_puts_opens_a_breaker_that_shows_while_lookups_go_on() {
+    let folder = TempDir::new().unwrap();
+    let settings = RocksSettings {
+        put_deadline: Duration::from_millis(30),
+        ..settings(folder.path())
+    };
+    let key = key("a");
+    let (tier, entry) = on_disk(&settings, &key).await;
+    let releases = occupy(&tier.writes, settings.put_threads);
+    wait_until_async("puts are refused at once", LONG, async || {
+        put(&tier, &key, &entry).await == PutOutcome::Unavailable(UnavailableReason::Open)
+    })
+    .await;
+    assert_eq!(tier.status().breaker, BreakerState::Open);
+    assert_eq!(get(&tier, &key).await, Lookup::Hit(entry));
+    drop(releases);
     tier.close().unwrap();
 }
 

@@ -4,16 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::Context as _;
+
 use super::{Kind, any_node};
 use crate::chaos::caller::Caller;
 use crate::chaos::random::Random;
-use crate::chaos::world::DATABASE;
+use crate::chaos::world::{DATABASE, STREAM};
 use crate::chaos::writers::{Scene, write_by_api};
 
-/// A reader whose request was under way when its node died has to ask again, and one in a thousand meets two deaths.
+/// Requests that wait for a node that sleeps, and those that it answers without a proof when it wakes.
 const SHARE: f64 = 0.05;
 /// In one file.
 const BITS_FLIPPED: u32 = 20;
+
+/// Needs a disk that can be filled.
+pub(crate) const DISK_FULL: &str = "disk_full";
 
 pub(crate) const NODES: &[Kind] = &[
     Kind::harmful("node_killed", SHARE, killed),
@@ -22,57 +27,58 @@ pub(crate) const NODES: &[Kind] = &[
     Kind::harmful("log_trimmed_behind_a_node", SHARE, trimmed_behind),
     Kind::harmful("disk_bits_flipped", SHARE, bits_flipped),
     Kind::harmful("l3_put_back", SHARE, put_back),
-    Kind::harmless("disk_full", disk_full),
+    Kind::harmless(DISK_FULL, disk_full),
 ];
 
-fn killed(scene: &Scene, random: &mut Random) {
+fn killed(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
-    scene.world.nodes[node].kill();
+    scene.world.kill(node);
     scene.record.pass(random.millis(0, 2000));
     scene.world.start_again(node);
+    Ok(())
 }
 
 /// The commit is acknowledged; its hint and its log row may or may not have been sent.
-fn killed_after_a_write(scene: &Scene, random: &mut Random) {
+fn killed_after_a_write(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
     let mut caller = Caller::new(&scene.world);
     let product = random.skewed(scene.products);
     write_by_api(scene, &mut caller, node, product, "PUT");
-    scene.world.nodes[node].kill();
+    scene.world.kill(node);
     scene.record.pass(random.millis(500, 1500));
     scene.world.start_again(node);
+    Ok(())
 }
 
-fn paused(scene: &Scene, random: &mut Random) {
+fn paused(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
     scene.world.nodes[node].pause();
     scene.record.pass(random.millis(1000, 5000));
     scene.world.nodes[node].resume();
+    Ok(())
 }
 
 /// A node sleeps, and what it missed is gone from the log and from the stream when it wakes.
-fn trimmed_behind(scene: &Scene, random: &mut Random) {
+fn trimmed_behind(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
     scene.world.nodes[node].pause();
     scene.record.pass(random.millis(1000, 3000));
-    trim(scene);
-    scene
-        .world
-        .nats
-        .purge_stream(crate::chaos::world::STREAM)
-        .ok();
+    let trimmed = trim(scene);
+    // NATS may be down just now; then the node finds rows in the stream, or none.
+    scene.world.nats.purge_stream(STREAM).ok();
     scene.world.nodes[node].resume();
+    trimmed
 }
 
 /// Removes every row of the log but the head.
-pub(super) fn trim(scene: &Scene) {
+pub(super) fn trim(scene: &Scene) -> anyhow::Result<()> {
     let prune = "SELECT hotshelf.prune_log(interval '0', 1000000, 1000000)";
-    scene.world.database().sql(DATABASE, prune).ok();
+    scene.world.database().sql(DATABASE, prune).map(drop)
 }
 
-fn bits_flipped(scene: &Scene, random: &mut Random) {
+fn bits_flipped(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
-    scene.world.nodes[node].stop();
+    scene.world.stop(node);
     let mut held = files(&scene.world.nodes[node].data_dir());
     held.extend(files(&scene.l3(node)));
     // Either anything at all, the checkpoint and RocksDB's own lists included, or what holds documents.
@@ -87,6 +93,8 @@ fn bits_flipped(scene: &Scene, random: &mut Random) {
         }
     }
     scene.world.start_again(node);
+    anyhow::ensure!(!held.is_empty(), "there is no file");
+    Ok(())
 }
 
 /// Every file below a folder that holds anything.
@@ -113,7 +121,7 @@ fn flip(file: &Path, random: &mut Random) {
 }
 
 /// The tier on disk is what it was a while ago, and the rest of the data folder is not.
-fn put_back(scene: &Scene, random: &mut Random) {
+fn put_back(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
     let node = any_node(scene, random);
     let folder = scene.l3(node);
     let copy = tempfile::Builder::new()
@@ -121,18 +129,19 @@ fn put_back(scene: &Scene, random: &mut Random) {
         .tempdir()
         .unwrap();
     let kept = copy.path().join("l3");
-    scene.world.nodes[node].stop();
+    scene.world.stop(node);
     copy_folder(&folder, &kept);
     scene.world.start_again(node);
     scene.record.pass(random.millis(1000, 3000));
     if random.chance(50) {
-        scene.world.nodes[node].kill();
+        scene.world.kill(node);
     } else {
-        scene.world.nodes[node].stop();
+        scene.world.stop(node);
     }
-    fs::remove_dir_all(&folder).ok();
+    fs::remove_dir_all(&folder)?;
     copy_folder(&kept, &folder);
     scene.world.start_again(node);
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -140,11 +149,9 @@ fn copy_folder(from: &Path, to: &Path) {
     assert!(done.unwrap().success(), "copying {}", from.display());
 }
 
-fn disk_full(scene: &Scene, random: &mut Random) {
-    let Some(disk) = &scene.world.disk else {
-        return;
-    };
-    disk.fill();
+fn disk_full(scene: &Scene, random: &mut Random) -> anyhow::Result<()> {
+    let disk = scene.world.disk.as_ref().context("there is no disk")?;
+    disk.fill()?;
     scene.record.pass(random.millis(2000, 5000));
-    disk.empty();
+    disk.empty()
 }
