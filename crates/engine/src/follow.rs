@@ -74,6 +74,9 @@ pub(crate) struct Follower {
     /// The furthest row that the bus brought while there were gaps before it.
     ahead: AtomicU64,
     rows_are_lost: AtomicBool,
+    /// Whether the row at the cursor is not the one in the log, as the last poll saw it: then what follows in the log does not follow what
+    /// this node has applied, and to move the cursor over it would hide that.
+    is_astray: AtomicBool,
     tidied: AtomicU64,
     db_clock: DbClock,
     version_max: AtomicU64,
@@ -127,6 +130,7 @@ impl Follower {
             unpublished: Mutex::default(),
             ahead: AtomicU64::new(0),
             rows_are_lost: AtomicBool::new(false),
+            is_astray: AtomicBool::new(false),
             tidied: AtomicU64::new(0),
             db_clock: DbClock::default(),
             version_max: AtomicU64::new(0),
@@ -185,7 +189,9 @@ impl Follower {
                 if step == PollStep::LostHistory {
                     self.renew_history(&poll).await;
                 }
-                self.catch_up(poll.head.position).await;
+                if !self.is_astray.load(Ordering::Relaxed) {
+                    self.catch_up(poll.head.position).await;
+                }
                 self.polls_done.send_replace(number);
             }
             Err(error) => self.missed(&error),
@@ -266,7 +272,10 @@ impl Follower {
         let Some(knowledge) = self.ledger.knowledge() else {
             return Place::Foreign;
         };
-        let place = knowledge.place(row.hist, row.timeline, row.position);
+        let place = match knowledge.place(row.hist, row.timeline, row.position) {
+            Place::Next if self.is_astray.load(Ordering::Relaxed) => Place::Ahead,
+            place => place,
+        };
         if source == RowSource::Log {
             self.publish_own(&row);
         }

@@ -4,6 +4,7 @@
 mod batch;
 mod fill;
 mod follow;
+mod follower;
 mod proof;
 mod properties;
 mod read;
