@@ -469,13 +469,11 @@ fn copies(
     flights: &Arc<Flights>,
     sources: &HashMap<Box<str>, Arc<Source>>,
 ) -> Copies {
-    let tracked = sources
-        .iter()
-        .filter(|(_, source)| source.namespace.tracked);
     Copies {
         l1: Arc::clone(l1),
         flights: Arc::clone(flights),
-        variants: tracked
+        variants: sources
+            .iter()
             .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
             .collect(),
     }

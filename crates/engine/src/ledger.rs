@@ -43,7 +43,7 @@ const GENERATIONS_MAX: usize = 64;
 pub(crate) struct Copies {
     pub(crate) l1: Arc<L1>,
     pub(crate) flights: Arc<Flights>,
-    /// The variants in use of each namespace whose changes the log knows.
+    /// The variants in use of each namespace.
     pub(crate) variants: HashMap<Box<str>, Arc<Variants>>,
 }
 
@@ -154,6 +154,11 @@ impl Ledger {
     #[inline]
     pub(crate) fn proof(&self) -> Boot {
         Boot(self.proof.load(Ordering::Acquire))
+    }
+
+    /// The version of the last bump of a parent, as far as the node knows.
+    pub(crate) fn parent_floor(&self, parent: FloorKey) -> Version {
+        self.parents.lock().of(parent)
     }
 
     /// Looks at a key, and keeps its records from being applied meanwhile.
@@ -392,9 +397,6 @@ impl Ledger {
     /// `context` was taken before the copy was.
     #[inline]
     pub(crate) fn is_living(&self, slot: &Slot, context: &HitContext) -> bool {
-        if !slot.is_tracked() {
-            return true;
-        }
         // Acquire, and before the floors: a bump that is applied in between is found by the next check.
         let parent_generation = self.parent_generation.load(Ordering::Acquire);
         let is_checked = slot.parents_checked() == parent_generation

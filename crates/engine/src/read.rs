@@ -262,9 +262,8 @@ impl Engine {
             Ok(_) | Err(_) => return flight.class() > class,
         };
         let (slot, ledger) = (&landed.slot, &self.follower.ledger);
-        slot.is_tracked()
-            && (slot.generation() != ledger.generation()
-                || ledger.is_superseded(FloorKey::of(key.namespace(), key.id()), slot))
+        slot.generation() != ledger.generation()
+            || ledger.is_superseded(FloorKey::of(key.namespace(), key.id()), slot)
     }
 
     /// Joins or begins the key's flight.
@@ -326,6 +325,8 @@ impl Engine {
             held,
             stale: None,
             lease: None,
+            is_unasked: false,
+            failure: None,
         })
     }
 

@@ -69,7 +69,7 @@ metrics_list! {
     FLIGHTS_ABANDONED = Counter "hotshelf_flights_abandoned_total" []
         "Fills that ended without an outcome, by a panic; their waiters were told at once.";
     LEASES = Counter "hotshelf_leases_total" ["outcome"]
-        "Attempts to get a cross-node lease: acquired, held, waited (the copy came from the holder), expired or unavailable.";
+        "Attempts to get a cross-node lease: acquired, held, waited (the copy came from the holder), expired, overdue (the holder was waited for long enough, and the key fetched without one) or unavailable.";
     FETCHES = Counter "hotshelf_origin_fetches_total" ["class", "outcome"]
         "Statements or requests sent to the origin for documents, by class and outcome: ok, failed or timeout.";
     FETCHED_DOCUMENTS = Counter "hotshelf_origin_documents_total" ["class"]

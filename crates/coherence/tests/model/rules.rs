@@ -331,7 +331,6 @@ impl Rules {
                 floor
             },
             parents_live,
-            tracked: true,
         };
         admit(knowledge, &candidate, DbTime(0))
     }

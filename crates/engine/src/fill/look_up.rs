@@ -64,7 +64,7 @@ impl Fill {
         let Some(l3) = l3 else {
             return self.ask_one(l2, knowledge, pending, gathered).await;
         };
-        let keys = self.keys(knowledge, &pending);
+        let keys = self.tier_keys(knowledge, &pending);
         let asked_l2 = Box::pin(self.ask(l2, &keys));
         let hedge = Box::pin(tokio::time::sleep(engine.settings.hedge_after));
         match select(asked_l2, hedge).await {
@@ -123,9 +123,10 @@ impl Fill {
         }
         let slower = slower.await;
         let mut open = Vec::new();
-        for (((pending, lookup), slower), hit) in
+        for (((mut pending, lookup), slower), hit) in
             pending.into_iter().zip(lookups).zip(slower).zip(hits)
         {
+            pending.is_unasked |= matches!(lookup, Lookup::Unavailable(_));
             let (lookup, tier) = if hit {
                 (lookup, tier)
             } else {
@@ -146,11 +147,11 @@ impl Fill {
         if pending.is_empty() {
             return pending;
         }
-        let lookups = self.ask(tier, &self.keys(knowledge, &pending)).await;
+        let lookups = self.ask(tier, &self.tier_keys(knowledge, &pending)).await;
         self.take(lookups, pending, tier.name(), knowledge, gathered)
     }
 
-    fn keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
+    pub(super) fn tier_keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
         pending
             .iter()
             .map(|pending| self.tier_key(knowledge, pending))
@@ -186,7 +187,8 @@ impl Fill {
         gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let mut open = Vec::new();
-        for (pending, lookup) in pending.into_iter().zip(lookups) {
+        for (mut pending, lookup) in pending.into_iter().zip(lookups) {
+            pending.is_unasked |= matches!(lookup, Lookup::Unavailable(_));
             match lookup.into_entry() {
                 Some(entry) => {
                     open.extend(self.take_entry(pending, entry, tier, knowledge, gathered))
@@ -273,14 +275,13 @@ impl Fill {
         outcome: Option<CheckOutcome>,
         gathered: &mut Gathered,
     ) -> Option<Pending> {
-        let unchanged = self.unchanged(outcome, |checked| {
-            checked.restamp(found.entry.stamp.version, &found.entry.parents)
-        });
+        let (version, parents) = (found.entry.stamp.version, &found.entry.parents);
+        let unchanged = self.unchanged(outcome, version, parents);
         let same_history = unchanged.filter(|(checked, _)| checked.head().hist == found.hist);
         let sight = self.ledger().sight(pending.floor_key);
         let proof = same_history.and_then(|(checked, stamp)| {
             let former = std::mem::replace(&mut found.entry.stamp, stamp);
-            let proof = self.proof_of(&sight, &found.entry, &checked);
+            let proof = self.proof_of(&sight, &found.entry, &checked, found.as_of);
             if proof.is_none() {
                 found.entry.stamp = former;
             }

@@ -303,22 +303,6 @@ async fn the_version_of_another_product_is_given_up_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_origin_without_a_change_log_is_bounded_by_its_ttl() {
-    let mut shop = Shop::with_lamp();
-    shop.namespace.tracked = false;
-    let node = shop.node().await;
-    node.get("lamp").await.unwrap();
-    shop.origin.put("lamp", "new");
-    node.catch_up().await;
-    assert_eq!(node.read("lamp").await.0, LAMP);
-    node.pass(shop.namespace.policy.ttl_hard).await;
-    assert_eq!(
-        node.read("lamp").await,
-        ("new".to_owned(), TierName::Origin, true)
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_unknown_namespace_is_an_error_of_its_own() {
     let shop = Shop::new();
     let node = shop.node().await;
