@@ -40,6 +40,9 @@ pub struct ReadOptions {
     pub min_version: Option<VersionToken>,
     /// How urgent it is.
     pub class: Class,
+    /// Whether the caller has just asked [`Cache::try_get`] for this read in vain, so that it is not counted again when L1 chooses what to
+    /// keep. [`Cache::get_many`] takes no notice of it.
+    pub is_looked_up: bool,
 }
 
 impl Default for ReadOptions {
@@ -48,6 +51,7 @@ impl Default for ReadOptions {
             deadline: Duration::from_secs(5),
             min_version: None,
             class: Class::Interactive,
+            is_looked_up: false,
         }
     }
 }
@@ -205,12 +209,7 @@ impl Cache {
     /// # Cancel safety
     /// Dropping the future loses the answer only: the fill goes on and its result is kept.
     pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
-        if options.min_version.is_none()
-            && let Some(answer) = self.engine.try_get(key.into())
-        {
-            return Ok(answer);
-        }
-        self.engine.read(key, options).await
+        self.engine.get(key, options).await
     }
 
     /// Reads many documents, in one pass per tier; answers come in the order of the keys, and repeated keys are read once.

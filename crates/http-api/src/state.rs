@@ -121,6 +121,7 @@ impl ApiState {
             deadline: self.settings.read_timeout,
             min_version,
             class: Class::Interactive,
+            is_looked_up: true,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Fill {
             slot,
             tier,
             stale: !fresh,
+            low: None,
         }));
         None
     }
@@ -100,7 +101,7 @@ impl Fill {
 
     /// What L1 held when the flight began. The node's proofs speak for it only if L1 still does; otherwise it stands for itself.
     fn still_held(&self, pending: &Pending, slot: &Arc<Slot>, generation: Generation) -> Arc<Slot> {
-        let in_l1 = self.engine.l1.get(pending.guard.key());
+        let in_l1 = self.engine.l1.peek(pending.guard.key());
         if !slot.is_tracked() || in_l1.is_some_and(|in_l1| Arc::ptr_eq(&in_l1, slot)) {
             return Arc::clone(slot);
         }
@@ -129,6 +130,7 @@ impl Fill {
                 slot: Arc::new(slot),
                 tier: found.tier,
                 stale: false,
+                low: None,
             }));
         } else {
             self.land(sight, pending, slot, found.tier);

@@ -338,3 +338,29 @@ async fn a_fresh_answer_says_how_long_and_since_when() {
         "{ttl:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_once_does_not_drive_out_what_is_read_again_and_again() {
+    let mut shop = Shop::new();
+    shop.settings.l1_bytes_max = 64 << 10;
+    for id in 0..1_000 {
+        shop.origin.put(&format!("p{id}"), "document");
+    }
+    let node = shop.node().await;
+    let popular: Vec<_> = (0..20).map(|id| format!("p{id}")).collect();
+    for id in 20..200 {
+        node.get(&format!("p{id}")).await.unwrap();
+    }
+    for _ in 0..4 {
+        for id in &popular {
+            node.get(id).await.unwrap();
+        }
+    }
+    for id in 200..1_000 {
+        node.get(&format!("p{id}")).await.unwrap();
+    }
+    let kept = popular
+        .iter()
+        .filter(|id| node.cache.try_get(&key(id)).is_some());
+    assert_eq!(kept.count(), popular.len());
+}
