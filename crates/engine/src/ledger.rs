@@ -25,6 +25,7 @@ use hotshelf_coherence::{
 use hotshelf_model::{
     Boot, Hist, Id, Key, NamespaceName, Parents, Poll, Position, Record, Version,
 };
+use hotshelf_telemetry::{Counter, metric};
 
 use crate::flight::Flights;
 use crate::l1::L1;
@@ -110,6 +111,7 @@ pub(crate) struct Ledger {
     dead_before: AtomicU32,
     former_proofs: RwLock<VecDeque<FormerProof>>,
     copies: Copies,
+    hints_given_up: Counter,
 }
 
 fn shard_of(key: FloorKey) -> usize {
@@ -131,6 +133,7 @@ impl Ledger {
             dead_before: AtomicU32::new(0),
             former_proofs: RwLock::new(VecDeque::new()),
             copies,
+            hints_given_up: metric::HINTS.counter(&[("outcome", "given_up")]),
         }
     }
 
@@ -255,7 +258,9 @@ impl Ledger {
         if knowledge.is_some_and(is_of_the_past) {
             return HintOutcome::Foreign;
         }
-        if !floors.hint(key, version, until) {
+        let hinted = floors.hint(key, version, until);
+        self.hints_given_up.increment(hinted.given_up as u64);
+        if !hinted.is_news {
             return HintOutcome::Known;
         }
         self.copies.remove_older(namespace, id, version);
