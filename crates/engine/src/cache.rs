@@ -281,12 +281,13 @@ impl Cache {
         Changes::new(Arc::clone(&self.engine.follower.changes), since)
     }
 
-    /// Writes the checkpoint now, if the cache has one: for a node that is about to stop.
+    /// For a node that is about to stop: gives up the sequencer's lease, so that another node leads at once, and writes the checkpoint. Reads
+    /// go on. Takes no longer than `poll_timeout` and the writing of a file.
     ///
     /// # Cancel safety
-    /// The file is replaced or stays as it was.
-    pub async fn write_checkpoint(&self) {
-        self.engine.follower.write_checkpoint().await;
+    /// The lease then ends by itself; the file is replaced or stays as it was.
+    pub async fn stop(&self) {
+        self.engine.follower.stop().await;
     }
 
     /// Removes a key from L1 of this process only.

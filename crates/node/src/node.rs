@@ -128,7 +128,7 @@ impl Node {
             cut_off += listener.await.context("stopping a listener")?.cut_off;
         }
         // Before L3 closes: what it holds is proved after the restart from here on.
-        self.cache.write_checkpoint().await;
+        self.cache.stop().await;
         for task in &self.background {
             task.abort();
         }

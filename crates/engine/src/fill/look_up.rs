@@ -1,10 +1,13 @@
 //! The part of a fill that asks L2 and L3.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use hotshelf_coherence::{Admission, Knowledge};
-use hotshelf_model::{Boot, Entry, Lookup, Tier, TierKey, TierName, UnavailableReason};
+use hotshelf_model::{
+    Boot, Entry, Key, Lookup, MissReason, Tier, TierKey, TierName, UnavailableReason,
+};
 
 use super::{Fill, Found, Pending};
 use crate::revalidate::CheckOutcome;
@@ -74,67 +77,40 @@ impl Fill {
             }
             Either::Right(((), asked_l2)) => {
                 let asked_l3 = Box::pin(self.ask(l3, &keys));
-                match select(asked_l2, asked_l3).await {
-                    Either::Left((lookups, asked_l3)) => {
-                        let lookups = (lookups, TierName::L2);
-                        self.take_both(
-                            lookups,
-                            asked_l3,
-                            TierName::L3,
-                            pending,
-                            knowledge,
-                            gathered,
-                        )
-                        .await
-                    }
-                    Either::Right((lookups, asked_l2)) => {
-                        let lookups = (lookups, TierName::L3);
-                        self.take_both(
-                            lookups,
-                            asked_l2,
-                            TierName::L2,
-                            pending,
-                            knowledge,
-                            gathered,
-                        )
-                        .await
-                    }
-                }
+                let (fast, slow, tiers) = match select(asked_l2, asked_l3).await {
+                    Either::Left((lookups, l3)) => (lookups, l3, [TierName::L2, TierName::L3]),
+                    Either::Right((lookups, l2)) => (lookups, l2, [TierName::L3, TierName::L2]),
+                };
+                let open = self.take(fast, pending, tiers[0], knowledge, gathered);
+                self.take_slower(open, &keys, slow, tiers[1], knowledge, gathered)
+                    .await
             }
         }
     }
 
-    /// Takes the answers of the faster tier, and waits for the slower one only for what is missing.
-    async fn take_both(
+    /// Takes the answers of the slower tier for what the faster one left open. They are waited for even when that is nothing, after the
+    /// flights have landed, so that a tier which is always the slower one is counted, and known to its breaker.
+    async fn take_slower(
         &self,
-        (lookups, tier): (Vec<Lookup>, TierName),
-        slower: impl Future<Output = Vec<Lookup>>,
-        slower_tier: TierName,
-        pending: Vec<Pending>,
+        mut open: Vec<Pending>,
+        keys: &[TierKey],
+        slow: impl Future<Output = Vec<Lookup>>,
+        tier: TierName,
         knowledge: &Knowledge,
         gathered: &mut Gathered,
     ) -> Vec<Pending> {
-        let hits: Vec<bool> = lookups
+        let (changed, lookups) = join(self.revalidate_found(gathered), slow).await;
+        open.extend(changed);
+        let keys = keys.iter().map(|key| &key.key);
+        let mut found: HashMap<&Key, Lookup> = keys.zip(lookups).collect();
+        let lookup = |pending: &Pending| found.remove(pending.guard.key());
+        let missed = || Lookup::Miss(MissReason::NotFound);
+        let lookups: Vec<Lookup> = open
             .iter()
-            .map(|lookup| matches!(lookup, Lookup::Hit(_) | Lookup::Absent(_)))
+            .map(lookup)
+            .map(|lookup| lookup.unwrap_or_else(missed))
             .collect();
-        if hits.iter().all(|hit| *hit) {
-            return self.take(lookups, pending, tier, knowledge, gathered);
-        }
-        let slower = slower.await;
-        let mut open = Vec::new();
-        for (((mut pending, lookup), slower), hit) in
-            pending.into_iter().zip(lookups).zip(slower).zip(hits)
-        {
-            pending.is_unasked |= matches!(lookup, Lookup::Unavailable(_));
-            let (lookup, tier) = if hit {
-                (lookup, tier)
-            } else {
-                (slower, slower_tier)
-            };
-            open.extend(self.take(vec![lookup], vec![pending], tier, knowledge, gathered));
-        }
-        open
+        self.take(lookups, open, tier, knowledge, gathered)
     }
 
     async fn ask_one(

@@ -71,6 +71,7 @@ impl Follower {
         let claim = if matches!(step, PollStep::Resync(_) | PollStep::OtherHistory) {
             self.claims.lock().clear();
             *self.unpublished.lock() = None;
+            self.ahead.store(0, Ordering::Relaxed);
             self.changes.restart(knowledge.cursor);
             // The cursor is this very poll's head, whose row is there with its nonce.
             let known_nonce = Some(poll.head_nonce);

@@ -1,15 +1,18 @@
-//! A follower whose log misbehaves.
+//! A follower whose log, bus or leases misbehave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use hotshelf_engine::Cache;
 use hotshelf_model::{
-    BoxFuture, ChangeLog, Error, ErrorKind, Hist, LogRead, Poll, Position, Tier, TierName,
+    BoxFuture, Bus, BusEvent, ChangeLog, Channel, ClusterLeases, Error, ErrorKind, Hist, Id,
+    LeaseToken, LogRead, Poll, Position, Published, Tier, TierName,
 };
-use hotshelf_testkit::FakeOrigin;
+use hotshelf_testkit::{FakeHub, FakeOrigin};
 
-use crate::shop::{Node, Shop, key};
+use crate::shop::{Node, Shop, key, products};
 
 /// A log that counts how often it is to be renewed, and refuses the first times.
 #[derive(Debug)]
@@ -100,4 +103,175 @@ async fn rows_of_the_other_branch_do_not_hide_that_a_backup_was_restored() {
         shop.origin.head().hist != before
     })
     .await;
+}
+
+/// A bus that panics when it is asked for the first message.
+#[derive(Debug)]
+struct PanickingBus {
+    bus: Arc<dyn Bus>,
+    has_panicked: AtomicBool,
+}
+
+impl Bus for PanickingBus {
+    fn name(&self) -> &'static str {
+        self.bus.name()
+    }
+
+    fn publish(&self, channel: Channel, payload: Bytes) -> Published {
+        self.bus.publish(channel, payload)
+    }
+
+    fn next(&self) -> BoxFuture<'_, BusEvent> {
+        let is_first = !self.has_panicked.swap(true, Ordering::SeqCst);
+        assert!(!is_first, "on purpose");
+        self.bus.next()
+    }
+
+    fn is_connected(&self) -> bool {
+        self.bus.is_connected()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_panics_ends_neither_the_proofs_nor_the_listening() {
+    let shop = Shop::with_lamp();
+    let hub = FakeHub::new(1);
+    let here = shop.node_on(&hub).await;
+    let bus = Arc::new(PanickingBus {
+        bus: hub.join(),
+        has_panicked: AtomicBool::new(false),
+    });
+    let cache = Cache::builder(Arc::clone(&shop.origin) as _)
+        .clock(Arc::clone(&shop.clock) as _)
+        .bus(Arc::clone(&bus) as _)
+        .namespace(shop.namespace.clone(), Arc::clone(&shop.origin) as _)
+        .start();
+    let there = shop.over(cache);
+    there.catch_up().await;
+    assert!(bus.has_panicked.load(Ordering::SeqCst));
+    there.get("lamp").await.unwrap();
+    shop.origin.leave_unsequenced();
+    let version = shop.origin.put("lamp", "new");
+    let lamp = Id::new("lamp").unwrap();
+    here.cache.written(&products(), &lamp, version);
+    there
+        .until("the hint is heard", |node| {
+            node.cache.try_get(&key("lamp")).is_none()
+        })
+        .await;
+}
+
+/// Leases that count, and refuse to renew when they are told to.
+#[derive(Debug)]
+struct Office {
+    leases: Arc<FakeOrigin>,
+    acquired: AtomicU32,
+    renewals: AtomicU32,
+    is_silent: AtomicBool,
+}
+
+impl Office {
+    fn of(shop: &Shop) -> Arc<Self> {
+        Arc::new(Office {
+            leases: Arc::clone(&shop.origin),
+            acquired: AtomicU32::new(0),
+            renewals: AtomicU32::new(0),
+            is_silent: AtomicBool::new(false),
+        })
+    }
+
+    fn acquired(&self) -> u32 {
+        self.acquired.load(Ordering::SeqCst)
+    }
+
+    fn renewals(&self) -> u32 {
+        self.renewals.load(Ordering::SeqCst)
+    }
+}
+
+impl ClusterLeases for Office {
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Option<LeaseToken>, Error>> {
+        Box::pin(async move {
+            let token = self.leases.acquire(name, ttl).await?;
+            self.acquired
+                .fetch_add(u32::from(token.is_some()), Ordering::SeqCst);
+            Ok(token)
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        token: LeaseToken,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        self.renewals.fetch_add(1, Ordering::SeqCst);
+        if self.is_silent.load(Ordering::SeqCst) {
+            let error = Error::new(ErrorKind::OriginTimeout, "as told by the test");
+            return Box::pin(async { Err(error) });
+        }
+        self.leases.renew(name, token, ttl)
+    }
+
+    fn release<'a>(&'a self, name: &'a str, token: LeaseToken) -> BoxFuture<'a, Result<(), Error>> {
+        self.leases.release(name, token)
+    }
+}
+
+async fn leader(shop: &Shop, office: &Arc<Office>) -> Node {
+    let cache = Cache::builder(Arc::clone(&shop.origin) as _)
+        .clock(Arc::clone(&shop.clock) as _)
+        .cluster_leases(Arc::clone(office) as _)
+        .namespace(shop.namespace.clone(), Arc::clone(&shop.origin) as _)
+        .start();
+    let node = shop.over(cache);
+    node.until("the node leads", |_| office.acquired() == 1)
+        .await;
+    node
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_not_answered_does_not_end_the_leadership_before_the_lease_does() {
+    let shop = Shop::with_lamp();
+    let office = Office::of(&shop);
+    let node = leader(&shop, &office).await;
+    office.is_silent.store(true, Ordering::SeqCst);
+    shop.clock.advance(Duration::from_millis(1_500));
+    node.until("renewals fail", |_| office.renewals() >= 3)
+        .await;
+    office.is_silent.store(false, Ordering::SeqCst);
+    let failed = office.renewals();
+    node.until("a renewal succeeds", |_| office.renewals() > failed)
+        .await;
+    shop.clock.advance(Duration::from_millis(1_500));
+    node.until("the lease is renewed again", |_| {
+        office.renewals() > failed + 1
+    })
+    .await;
+    assert_eq!(office.acquired(), 1);
+
+    office.is_silent.store(true, Ordering::SeqCst);
+    shop.clock.advance(Duration::from_secs(4));
+    office.is_silent.store(false, Ordering::SeqCst);
+    node.until("the lease that ended is got anew", |_| {
+        office.acquired() == 2
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stops_leaves_the_lead_to_the_next_at_once() {
+    let shop = Shop::with_lamp();
+    let office = Office::of(&shop);
+    let node = leader(&shop, &office).await;
+    node.cache.stop().await;
+    let next = Office::of(&shop);
+    // No time passes, so the first lease would not end.
+    leader(&shop, &next).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(office.acquired(), 1, "who has resigned leads no more");
 }
