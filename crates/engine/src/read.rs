@@ -195,11 +195,14 @@ impl Engine {
         class: Class,
     ) -> Begun {
         source.variants.note(key.variant());
+        let now = self.clock.now();
         let wanted = Wanted {
             floor,
             class,
             generation: self.follower.ledger.generation(),
             parent_generation: self.follower.ledger.parent_generation(),
+            now,
+            until: now.plus(self.settings.fill_timeout),
         };
         self.flights.begin(key, wanted)
     }
@@ -250,16 +253,17 @@ impl Engine {
         pending: Vec<Pending>,
         class: Class,
     ) -> Result<(), Error> {
-        let variant = pending
-            .first()
-            .and_then(|first| Variant::parse(first.guard.key().variant()));
-        let Some(variant) = variant else {
+        let first = pending.first().map(|first| &first.guard);
+        let parsed = first.and_then(|first| {
+            let variant = Variant::parse(first.key().variant())?;
+            Some((variant, first.until()))
+        });
+        let Some((variant, until)) = parsed else {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 "the key's variant is malformed",
             ));
         };
-        let until = self.clock.now().plus(self.settings.fill_timeout);
         let fill = Fill {
             engine: Arc::clone(self),
             source: Arc::clone(source),

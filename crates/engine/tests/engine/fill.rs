@@ -6,6 +6,7 @@ use std::time::Duration;
 use hotshelf_engine::{Cache, Class, ReadOptions};
 use hotshelf_model::{
     BoxFuture, ErrorKind, LeaseOutcome, LeaseToken, Leases, Tier, TierKey, TierName,
+    UnavailableReason,
 };
 use hotshelf_testkit::FakeLeases;
 
@@ -453,4 +454,20 @@ async fn a_fetch_of_some_keys_does_not_hold_up_the_copies_that_others_bring() {
     for answer in batch.await.unwrap() {
         answer.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_a_fill_that_a_tier_holds_up_for_ever() {
+    let shop = Shop::with_lamp();
+    let node = Arc::new(shop.node().await);
+    shop.l2.lookups.hold();
+    let stuck = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.get("lamp").await.map(drop) }
+    });
+    shop.l2.lookups.arrived(1).await;
+    shop.l2.fail(UnavailableReason::Open);
+    shop.clock.advance(shop.settings.fill_timeout);
+    assert_eq!(node.read("lamp").await.1, TierName::Origin);
+    stuck.abort();
 }
