@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hotshelf_testkit::wait_until;
+use hotshelf_testkit::{RedisServer, wait_until};
 use hotshelf_tests::time::now_ms;
 use hotshelf_tests::{Node, Reply, stopwatch};
 use serde_json::{Value, json};
 
-use crate::parts::{NO_L3, SOON};
+use crate::parts::{NO_L3, SOON, l2, start_with_l2, stored, wait_stored};
 
 mod service;
 
@@ -87,6 +87,39 @@ fn documents_come_from_a_url_and_versions_from_a_header() {
         version.ends_with("-42")
     });
     assert!(!node.log().contains("hunter2"), "a token is never logged");
+}
+
+#[test]
+fn a_posted_change_is_served_from_then_on_whichever_tier_holds_the_old_document() {
+    let (service, redis) = (Service::start(), RedisServer::start().unwrap());
+    service.put("7", 41, "Mug");
+    let origin = "[origin]\nfill_timeout_ms = 4000\n";
+    let catalogue = "[[namespace]]\nname = \"products\"\nkind = \"catalogue\"\n";
+    let articles = articles(&service, "");
+    let node = start_with_l2(&format!(
+        "{NO_L3}{origin}{}{catalogue}{articles}",
+        l2(&redis)
+    ));
+    let post = |version: u64| {
+        let body = json!({"changes": [{"namespace": "articles", "id": "7", "version": version}]});
+        let headers = [("content-type", "application/json")];
+        let path = "/admin/v1/changes?wait=applied";
+        node.admin_request("POST", path, &headers, body.to_string().as_bytes())
+            .expect(200);
+    };
+    let stored = stored(&node, "l2");
+    assert_eq!(name(&node.get("/v1/articles/7").expect(200)), "Mug (en)");
+    wait_stored(&node, "l2", stored + 1.0);
+    service.put("7", 42, "Big mug");
+    post(42);
+    let reply = node.get("/v1/articles/7").expect(200);
+    assert_eq!(name(&reply), "Big mug (en)", "L1 and L2 held the old one");
+    wait_stored(&node, "l2", stored + 2.0);
+    service.put("7", 43, "Bigger mug");
+    post(43);
+    node.restart();
+    let reply = node.get("/v1/articles/7").expect(200);
+    assert_eq!(name(&reply), "Bigger mug (en)", "L2 held the old one");
 }
 
 #[test]

@@ -18,8 +18,6 @@ pub struct Candidate<'a> {
     pub floor: Version,
     /// Whether every parent of the copy is at or above its floor ([`parents_live`]).
     pub parents_live: bool,
-    /// Whether the change log knows of every change of the copy's namespace.
-    pub tracked: bool,
 }
 
 /// Whether no parent of a copy was bumped since, as far as `floors` know.
@@ -62,6 +60,8 @@ impl Admission {
 
 /// Decides about a copy; `now` is the latest that the database's clock can show.
 ///
+/// The same for a namespace of which the change log knows only some changes, those that were posted: the copy must reflect these.
+///
 /// Why `Fresh` is right: the copy reflects every record at or below its position (they were read in one snapshot), so also those at
 /// or below the low mark. Of the records above the low mark that this node has applied, those of the key are in its floor; a newer
 /// one than the copy would have raised the floor above it. Nothing is assumed about tiers, buses, clocks or how long a fetch took.
@@ -69,16 +69,12 @@ impl Admission {
 /// To be called, and the copy put to L1, while no record of the key can be applied; and with what `knowledge` says at that moment.
 pub fn admit(knowledge: &Knowledge, candidate: &Candidate<'_>, now: DbTime) -> Admission {
     let entry = candidate.entry;
-    let is_of_another_history = candidate.tracked && candidate.hist != knowledge.hist;
-    let is_bumped = candidate.tracked && !candidate.parents_live;
-    if is_of_another_history || is_bumped || entry.stamp.version < candidate.floor {
+    let is_of_another_history = candidate.hist != knowledge.hist;
+    if is_of_another_history || !candidate.parents_live || entry.stamp.version < candidate.floor {
         return Admission::Refused(Refusal::Dead);
     }
     if now >= candidate.expires_at || entry.valid_until.is_some_and(|until| now >= until) {
         return Admission::Refused(Refusal::Expired);
-    }
-    if !candidate.tracked {
-        return Admission::Fresh;
     }
     let read_on_this_timeline = entry.stamp.timeline == knowledge.timeline;
     if read_on_this_timeline && entry.stamp.position >= knowledge.low {
@@ -95,6 +91,21 @@ pub fn unchanged(
     parents: &Parents,
 ) -> bool {
     entry_version == version && entry_parents == parents
+}
+
+/// The same where the change log knows only some changes, so that a copy may be newer than what is recorded: it has that version of the
+/// key and of every parent, or a later one.
+pub fn reflects(
+    entry_version: Version,
+    entry_parents: &Parents,
+    recorded: Version,
+    recorded_parents: &Parents,
+) -> bool {
+    let has = |recorded: &Parent| {
+        let mut parents = entry_parents.as_slice().iter();
+        parents.any(|held| held.name_hash == recorded.name_hash && held.version >= recorded.version)
+    };
+    entry_version >= recorded && recorded_parents.as_slice().iter().all(has)
 }
 
 #[cfg(test)]
@@ -141,7 +152,6 @@ mod tests {
             expires_at: DbTime(1000),
             floor: Version::NONE,
             parents_live: true,
-            tracked: true,
         }
     }
 
@@ -220,15 +230,6 @@ mod tests {
             admit(&knowledge(1, 50), &candidate, DbTime(200)),
             Admission::Refused(Refusal::Dead)
         );
-        let untracked = Candidate {
-            tracked: false,
-            ..candidate
-        };
-        assert_eq!(
-            admit(&knowledge(1, 50), &untracked, DbTime(200)),
-            Admission::Fresh,
-            "the database's history says nothing of an origin without it"
-        );
     }
 
     #[test]
@@ -252,23 +253,6 @@ mod tests {
     }
 
     #[test]
-    fn without_a_change_log_only_age_counts() {
-        let entry = entry(0, 7, 0);
-        let candidate = Candidate {
-            tracked: false,
-            ..candidate(&entry)
-        };
-        assert_eq!(
-            admit(&knowledge(2, 50), &candidate, DbTime(999)),
-            Admission::Fresh
-        );
-        assert_eq!(
-            admit(&knowledge(2, 50), &candidate, DbTime(1000)),
-            Admission::Refused(Refusal::Expired)
-        );
-    }
-
-    #[test]
     fn a_bump_of_a_parent_is_a_change_although_the_version_is_the_same() {
         let namespace = NamespaceName::new("products").unwrap();
         let parents =
@@ -281,6 +265,29 @@ mod tests {
             &Parents::default(),
             Version(7),
             &parents(1)
+        ));
+    }
+
+    #[test]
+    fn what_is_newer_than_the_record_reflects_it() {
+        let parents = |version| {
+            let namespace = NamespaceName::new("cards").unwrap();
+            Parents::new(&[Parent::namespace(&namespace, Version(version))]).unwrap()
+        };
+        for (version, parent, reflected) in
+            [(7, 3, true), (8, 4, true), (6, 3, false), (7, 2, false)]
+        {
+            assert_eq!(
+                reflects(Version(version), &parents(parent), Version(7), &parents(3)),
+                reflected,
+                "version {version} under {parent}"
+            );
+        }
+        assert!(!reflects(
+            Version(7),
+            &Parents::default(),
+            Version(7),
+            &parents(3)
         ));
     }
 }

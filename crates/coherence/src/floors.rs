@@ -75,6 +75,16 @@ impl HintFloor {
     }
 }
 
+/// What became of a hint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hinted {
+    /// Whether it raised the floor.
+    pub is_news: bool,
+    /// Other keys whose hints there was no room for any longer. A write of this node is given up last; what is given up is not seen by this
+    /// node until the log says it.
+    pub given_up: usize,
+}
+
 /// Floors of keys (or of parents), at most so many.
 ///
 /// A hint's floor lies beside the log's and never replaces it, so that dropping one that the log does not confirm leaves what the log
@@ -125,27 +135,43 @@ impl Floors {
                 hint.remove();
             }
         }
-        let floor = self.log.entry(key).or_insert(Floor { version, position });
-        floor.version = floor.version.max(version);
-        floor.position = floor.position.max(position);
-        // Also when the record brings nothing new: the item is void then, and dropped with its turn.
-        if self.order.back() != Some(&(position, key)) {
-            self.order.push_back((position, key));
+        match self.log.entry(key) {
+            MapEntry::Occupied(mut floor) => {
+                let floor = floor.get_mut();
+                floor.version = floor.version.max(version);
+                if position <= floor.position {
+                    return None;
+                }
+                floor.position = position;
+            }
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(Floor { version, position });
+            }
         }
-        let is_full = self.log.len() > self.max || self.order.len() > 2 * self.max;
-        is_full.then(|| self.give_up()).flatten()
+        self.order.push_back((position, key));
+        // A key that is raised again and again leaves void items only, and takes no room from the floors of others.
+        if self.order.len() > 2 * self.max {
+            let log = &self.log;
+            self.order.retain(|(position, key)| {
+                log.get(key)
+                    .is_some_and(|floor| floor.position == *position)
+            });
+        }
+        (self.log.len() > self.max)
+            .then(|| self.give_up())
+            .flatten()
     }
 
     /// Gives up the oldest eighth, so that it is done seldom.
     fn give_up(&mut self) -> Option<Position> {
         let keep = self.max - self.max / 8;
         let mut low = None;
-        while self.log.len() > keep || self.order.len() > 2 * keep {
+        while self.log.len() > keep {
             let Some((position, key)) = self.order.pop_front() else {
                 break;
             };
             let held = self.log.get(&key);
-            if held.is_some_and(|floor| floor.position <= position) {
+            if held.is_some_and(|floor| floor.position == position) {
                 self.log.remove(&key);
                 low = low.max(Some(position));
             }
@@ -153,16 +179,15 @@ impl Floors {
         low
     }
 
-    /// Raises a floor to what a hint says, until `until` or until the log confirms it; a write of this node has no end. Returns
-    /// whether it was news.
-    pub fn hint(&mut self, key: FloorKey, version: Version, until: Option<Boot>) -> bool {
+    /// Raises a floor to what a hint says, until `until` or until the log confirms it; a write of this node has no end.
+    pub fn hint(&mut self, key: FloorKey, version: Version, until: Option<Boot>) -> Hinted {
         let is_news = self.of(key) < version;
         let is_logged = self
             .log
             .get(&key)
             .is_some_and(|floor| floor.version >= version);
         if is_logged || (!is_news && until.is_some()) {
-            return false;
+            return Hinted::default();
         }
         let hint = self.hints.entry(key).or_default();
         match until {
@@ -174,19 +199,34 @@ impl Floors {
         if is_news && hint.news != version {
             hint.news = version;
             self.hint_order.push_back((key, version));
-            self.give_up_hints();
         }
-        is_news
+        if self.hint_order.len() > 2 * self.max {
+            self.drop_void_hints();
+        }
+        let is_full = self.hints.len() > self.max;
+        let given_up = if is_full { self.give_up_hints() } else { 0 };
+        Hinted { is_news, given_up }
     }
 
-    fn give_up_hints(&mut self) {
-        while self.hint_order.len() > self.max {
-            if let Some((oldest, version)) = self.hint_order.pop_front()
-                && self.is_hinted(oldest, version)
-            {
-                self.hints.remove(&oldest);
-            }
+    /// Gives up the oldest eighth of the hints, what others have said before what this node has written; returns how many.
+    fn give_up_hints(&mut self) -> usize {
+        self.drop_void_hints();
+        let keep = self.max - self.max / 8;
+        let excess = self.hints.len() - keep;
+        let mut left = excess;
+        let hints = &mut self.hints;
+        for gives_own in [false, true] {
+            self.hint_order.retain(|(key, _)| {
+                let is_own = hints.get(key).is_some_and(|hint| hint.own != Version::NONE);
+                let gives_up = left > 0 && is_own == gives_own;
+                if gives_up {
+                    hints.remove(key);
+                    left -= 1;
+                }
+                !gives_up
+            });
         }
+        excess - left
     }
 
     /// Drops what other nodes have said and the log has not confirmed in time; returns how many.

@@ -57,7 +57,7 @@ pub enum Verdict {
 /// Judges a copy in L1.
 #[inline]
 pub fn judge(held: &Held, context: &HitContext) -> Verdict {
-    if held.tracked && held.generation != context.generation {
+    if held.generation != context.generation {
         return Verdict::Suspect;
     }
     if is_expired(held, context) {
@@ -180,16 +180,14 @@ mod tests {
             ..at(95)
         };
         assert_eq!(judge(&held(), &moved), Verdict::Suspect);
+        let untracked = Held {
+            tracked: false,
+            ..held()
+        };
         assert_eq!(
-            judge(
-                &Held {
-                    tracked: false,
-                    valid_until: None,
-                    ..held()
-                },
-                &moved
-            ),
-            Verdict::RefreshDue
+            judge(&untracked, &moved),
+            Verdict::Suspect,
+            "what was posted meanwhile may not have been applied"
         );
     }
 

@@ -342,7 +342,7 @@ section! {
     concurrency_min: usize = 2, count(1, 10_000);
     /// Most fetches at once; the limit moves between the two with the origin's latency. The database needs as many connections.
     concurrency_max: usize = 16, count(1, 10_000);
-    /// Most fills waiting for the budget; further ones are shed.
+    /// Most fills waiting for the budget; for one more, the last of the least urgent is shed.
     queue_max: usize = 4096, count(1, 1_000_000);
     /// How long a fill may take, its wait for the budget included.
     fill_timeout_ms: u64 = 2000, count(10, 600_000);

@@ -3,7 +3,7 @@
 //! The limit adapts to the origin's latency by additive increase and multiplicative decrease (Chiu and Jain, 1989): it grows while it
 //! is used and the origin answers as fast as it usually does, and shrinks when answers slow down or most of them fail. What is usual
 //! is known for each kind of statement, so that many large ones are not taken for a slow origin. An urgent class goes first; the
-//! others may use only their share. Who finds the queue full, or waits in it past its deadline, is shed.
+//! others may use only their share. Who waits in the queue past its deadline is shed; and when it is full, who came last of the least urgent.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -226,13 +226,22 @@ impl Budget {
                 queue.pop_front();
             }
         }
-        if state.queues.iter().map(VecDeque::len).sum::<usize>() >= self.settings.queue_max {
+        let waiting = state.queues.iter().map(VecDeque::len).sum::<usize>();
+        if waiting >= self.settings.queue_max && !Self::give_way(&mut state, class) {
             return Err(None);
         }
         let (sender, receiver) = oneshot::channel();
         state.queues[class.index()].push_back(sender);
         self.show(&state);
         Err(Some(receiver))
+    }
+
+    /// Sheds who came last of those that are least urgent, if they are less urgent than `class`; says whether there was one.
+    fn give_way(state: &mut State, class: Class) -> bool {
+        let less_urgent = &mut state.queues[class.index() + 1..];
+        let mut queues = less_urgent.iter_mut().rev();
+        // The drop of its sender tells the waiter.
+        queues.any(|queue| queue.pop_back().is_some())
     }
 
     fn has_room(&self, state: &State, class: Class) -> bool {

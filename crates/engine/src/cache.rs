@@ -40,6 +40,9 @@ pub struct ReadOptions {
     pub min_version: Option<VersionToken>,
     /// How urgent it is.
     pub class: Class,
+    /// Whether the caller has just asked [`Cache::try_get`] for this read in vain, so that it is not counted again when L1 chooses what to
+    /// keep. [`Cache::get_many`] takes no notice of it.
+    pub is_looked_up: bool,
 }
 
 impl Default for ReadOptions {
@@ -48,6 +51,7 @@ impl Default for ReadOptions {
             deadline: Duration::from_secs(5),
             min_version: None,
             class: Class::Interactive,
+            is_looked_up: false,
         }
     }
 }
@@ -210,12 +214,7 @@ impl Cache {
     /// # Cancel safety
     /// Dropping the future loses the answer only: the fill goes on and its result is kept.
     pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
-        if options.min_version.is_none()
-            && let Some(answer) = self.engine.try_get(key.into())
-        {
-            return Ok(answer);
-        }
-        self.engine.read(key, options).await
+        self.engine.get(key, options).await
     }
 
     /// Reads many documents, in one pass per tier; answers come in the order of the keys, and repeated keys are read once.
@@ -286,12 +285,13 @@ impl Cache {
         Changes::new(Arc::clone(&self.engine.follower.changes), since)
     }
 
-    /// Writes the checkpoint now, if the cache has one: for a node that is about to stop.
+    /// For a node that is about to stop: gives up the sequencer's lease, so that another node leads at once, and writes the checkpoint. Reads
+    /// go on. Takes no longer than `poll_timeout` and the writing of a file.
     ///
     /// # Cancel safety
-    /// The file is replaced or stays as it was.
-    pub async fn write_checkpoint(&self) {
-        self.engine.follower.write_checkpoint().await;
+    /// The lease then ends by itself; the file is replaced or stays as it was.
+    pub async fn stop(&self) {
+        self.engine.follower.stop().await;
     }
 
     /// Removes a key from L1 of this process only.
@@ -473,13 +473,11 @@ fn copies(
     flights: &Arc<Flights>,
     sources: &HashMap<Box<str>, Arc<Source>>,
 ) -> Copies {
-    let tracked = sources
-        .iter()
-        .filter(|(_, source)| source.namespace.tracked);
     Copies {
         l1: Arc::clone(l1),
         flights: Arc::clone(flights),
-        variants: tracked
+        variants: sources
+            .iter()
             .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
             .collect(),
     }

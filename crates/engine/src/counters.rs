@@ -80,6 +80,7 @@ pub(crate) struct LeaseCounters {
     pub(crate) held: Counter,
     pub(crate) waited: Counter,
     pub(crate) expired: Counter,
+    pub(crate) overdue: Counter,
     pub(crate) unavailable: Counter,
 }
 
@@ -108,6 +109,7 @@ impl Counters {
                 held: lease("held"),
                 waited: lease("waited"),
                 expired: lease("expired"),
+                overdue: lease("overdue"),
                 unavailable: lease("unavailable"),
             },
             entries: l1.map(|tier| metric::ENTRIES.gauge(&[("tier", tier)])),

@@ -6,6 +6,7 @@
 //!
 //! Each step takes the flights that are still open and gives back those that remain so.
 
+mod lease;
 mod look_up;
 mod origin;
 mod stale;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{
-    Admission, Candidate, FloorKey, Generation, HitContext, Knowledge, Verdict, admit, is_expired,
-    judge, over_age,
+    Admission, Candidate, FloorKey, Generation, HitContext, Knowledge, Refusal, Verdict, admit,
+    is_expired, judge, over_age,
 };
 use hotshelf_model::{
-    Boot, DbTime, Entry, Hist, Id, Kind, LeaseToken, Stamp, TierKey, TierName, Timeline, Variant,
-    Version,
+    Boot, DbTime, Entry, Error, Hist, Id, Kind, LeaseToken, Parents, Stamp, TierKey, TierName,
+    Timeline, Variant, Version,
 };
 use tokio::sync::oneshot;
 
@@ -31,8 +32,8 @@ use crate::settings::Class;
 use crate::slot::{Lifetime, Slot, TICK};
 use crate::write_back::Put;
 
-/// No copy of this generation is ever judged fresh: real generations start at 1.
-const NEVER: Generation = Generation(0);
+/// The node's own generation until its first poll. What is fetched then is served as it came, and suspect from the poll on.
+const BEFORE_POLLS: Generation = Generation(0);
 
 /// A flight that has not landed yet, with the copies that could serve if all else fails.
 #[derive(Debug)]
@@ -46,7 +47,11 @@ pub(crate) struct Pending {
     pub(crate) held: Option<Arc<Slot>>,
     /// What a tier or the origin gave, if it could not be admitted.
     pub(crate) stale: Option<Found>,
-    pub(crate) lease: Option<LeaseToken>,
+    pub(crate) lease: Option<(TierKey, LeaseToken)>,
+    /// Whether a tier could not be asked; what it holds may be found yet.
+    pub(crate) is_unasked: bool,
+    /// Why the origin has no answer.
+    pub(crate) failure: Option<Error>,
 }
 
 /// A copy from outside the process.
@@ -155,17 +160,15 @@ impl Fill {
         let Some(slot) = suspect.held.clone() else {
             return Some(suspect);
         };
-        let unchanged = self.unchanged(outcome, |checked| {
-            checked.restamp(slot.version(), slot.parents())
-        });
+        let unchanged = self.unchanged(outcome, slot.version(), slot.parents());
         let (checked, stamp) = match unchanged {
             Some(unchanged) if !is_expired(&slot.held(), &self.context()) => unchanged,
             Some(_) | None => return Some(suspect),
         };
         let sight = self.ledger().sight(suspect.floor_key);
-        let proof = self.proof_of(&sight, &slot.header(stamp), &checked);
+        let proof = self.proof_of(&sight, &slot.header(stamp), &checked, slot.held().as_of);
         // The check may speak of a history that has begun meanwhile.
-        let is_over = slot.is_tracked() && self.ledger().is_over(slot.generation());
+        let is_over = self.ledger().is_over(slot.generation());
         let Some((generation, as_of)) = proof.filter(|_| !is_over) else {
             drop(sight);
             return Some(suspect);
@@ -179,7 +182,8 @@ impl Fill {
     fn unchanged(
         &self,
         outcome: Option<CheckOutcome>,
-        restamp: impl FnOnce(&Checked) -> Option<Stamp>,
+        version: Version,
+        parents: &Parents,
     ) -> Option<(Checked, Stamp)> {
         let revalidator = &self.source.revalidator;
         let checked = match outcome {
@@ -189,7 +193,8 @@ impl Fill {
                 return None;
             }
         };
-        let Some(stamp) = restamp(&checked) else {
+        let tracked = self.source.namespace.tracked;
+        let Some(stamp) = checked.restamp(tracked, version, parents) else {
             revalidator.changed.increment(1);
             return None;
         };
@@ -198,27 +203,31 @@ impl Fill {
     }
 
     /// What a check proves of a copy that has its new stamp: the generation that it now belongs to, and the moment from which on it
-    /// was current. Nothing in another history; and on a standby nothing that the node's own proofs do not.
+    /// was current: `made_at` for an untracked one, of which the check says only that nothing newer was posted. Nothing in another
+    /// history; and on a standby nothing that the node's own proofs do not.
     fn proof_of(
         &self,
         sight: &Sight<'_>,
         header: &Entry,
         checked: &Checked,
+        made_at: Boot,
     ) -> Option<(Generation, Boot)> {
         let (knowledge, proof) = sight.known()?;
+        let tracked = self.source.namespace.tracked;
         let as_of = checked.as_of();
         let candidate = Candidate {
             entry: header,
             hist: checked.head().hist,
             expires_at: DbTime(u64::MAX),
-            floor: self.floor(sight),
+            floor: sight.floor(),
             parents_live: sight.parents_live(&header.parents),
-            tracked: self.source.namespace.tracked,
         };
         match admit(&knowledge, &candidate, self.db_now()) {
+            Admission::Fresh if !tracked => Some((knowledge.generation, made_at)),
             Admission::Fresh => Some((knowledge.generation, as_of.max(proof))),
             // The low mark has risen meanwhile, or the node has not learnt of a failover.
             Admission::Suspect if speaks_for_itself(as_of, header.stamp.timeline, &knowledge) => {
+                let as_of = if tracked { as_of } else { made_at };
                 Some((knowledge.generation.unproved(), as_of))
             }
             Admission::Suspect | Admission::Refused(_) => None,
@@ -239,26 +248,19 @@ impl Fill {
         self.engine.follower.db_now().unwrap_or_default()
     }
 
-    /// The floor of a key, of which the log says nothing when it does not know of every change of the namespace.
-    fn floor(&self, sight: &Sight<'_>) -> Version {
-        if self.source.namespace.tracked {
-            sight.floor()
-        } else {
-            Version::NONE
-        }
-    }
-
     /// Puts a copy to L1 and lands its flight.
     fn land(&self, sight: Sight<'_>, pending: Pending, slot: Slot, tier: TierName) {
         let slot = Arc::new(slot);
         self.engine
             .l1
             .put(&sight, pending.guard.key(), Arc::clone(&slot));
+        let low = sight.known().map(|(known, _)| known.low);
         drop(sight);
         pending.guard.land(Ok(Landed {
             slot,
             tier,
             stale: false,
+            low,
         }));
     }
 
@@ -280,8 +282,13 @@ impl Fill {
     fn try_land(&self, pending: Pending, found: Found) -> Result<Entry, Box<NotAdmitted>> {
         let sight = self.ledger().sight(pending.floor_key);
         let Some((knowledge, proof)) = sight.known() else {
-            // Before the first poll only the origin is asked. What it says is served, and is suspect once there is a poll.
-            let slot = self.slot(&pending, &found.entry, NEVER, found.as_of);
+            // Before the first poll only the origin is asked, and a write of this node is all that can speak against its answer.
+            if found.entry.stamp.version < sight.floor() {
+                drop(sight);
+                let dead = Admission::Refused(Refusal::Dead);
+                return Err(NotAdmitted::new(pending, found, dead));
+            }
+            let slot = self.slot(&pending, &found.entry, BEFORE_POLLS, found.as_of);
             self.land(sight, pending, slot, found.tier);
             return Ok(found.entry);
         };
@@ -298,7 +305,10 @@ impl Fill {
             self.untracked_as_of(&found)
         };
         let slot = self.slot(&pending, &found.entry, knowledge.generation, as_of);
-        if found.tier != TierName::Origin && self.is_beyond_cap(&slot) {
+        let tracked = self.source.namespace.tracked;
+        // Before the first proof nobody knows how old it is; its version says.
+        let is_unproved = tracked && proof == Boot::default();
+        if found.tier != TierName::Origin && (is_unproved || self.is_beyond_cap(&slot)) {
             drop(sight);
             return Err(NotAdmitted::new(pending, found, Admission::Suspect));
         }
@@ -314,7 +324,7 @@ impl Fill {
         found: &'a Found,
     ) -> Candidate<'a> {
         let entry = &found.entry;
-        let floor = self.floor(sight);
+        let floor = sight.floor();
         let (floor, expires_at) = if found.tier == TierName::Origin {
             // What the readers ask for is of no use here: there is nothing newer to be had. No copy is younger either, and a short TTL
             // only means that it is not kept for long.
@@ -331,7 +341,6 @@ impl Fill {
             expires_at,
             floor,
             parents_live: sight.parents_live(&entry.parents),
-            tracked: self.source.namespace.tracked,
         }
     }
 

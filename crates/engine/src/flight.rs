@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hotshelf_coherence::Generation;
-use hotshelf_model::{Error, ErrorKind, Key, TierName, Version};
+use hotshelf_model::{Boot, Error, ErrorKind, Key, Position, TierName, Version};
 use hotshelf_telemetry::{Counter, Gauge, metric};
 use tokio::sync::Notify;
 
@@ -28,6 +28,8 @@ pub(crate) struct Landed {
     pub(crate) tier: TierName,
     /// Whether it is only served because the origin has no answer.
     pub(crate) stale: bool,
+    /// The low mark when the copy was admitted and put to L1, if that is how it landed.
+    pub(crate) low: Option<Position>,
 }
 
 pub(crate) type Outcome = Result<Landed, Error>;
@@ -42,6 +44,10 @@ pub(crate) struct Wanted {
     pub(crate) generation: Generation,
     /// The parents' generation when the reader came.
     pub(crate) parent_generation: u32,
+    /// When the reader came.
+    pub(crate) now: Boot,
+    /// When a fill gives up that begins for this reader.
+    pub(crate) until: Boot,
 }
 
 /// A fill under way.
@@ -54,6 +60,8 @@ pub(crate) struct Flight {
     /// The parents' generation when it began: nobody joins it after a bump.
     parent_generation: u32,
     class: Class,
+    /// When the fill gives up.
+    until: Boot,
     outcome: OnceLock<Outcome>,
     landed: Notify,
 }
@@ -64,9 +72,11 @@ impl Flight {
         self.class
     }
 
-    /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it.
+    /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it; and for one whose time
+    /// is over nobody begins to wait, because what holds it up may never end.
     fn will_do(&self, wanted: Wanted) -> bool {
         self.floor >= wanted.floor
+            && self.until > wanted.now
             && self.generation == wanted.generation
             && self.parent_generation == wanted.parent_generation
             && (self.class != Class::Warm || wanted.class == Class::Warm)
@@ -161,6 +171,7 @@ impl Flights {
             generation: wanted.generation,
             parent_generation: wanted.parent_generation,
             class: wanted.class,
+            until: wanted.until,
             outcome: OnceLock::new(),
             landed: Notify::new(),
         });
@@ -205,6 +216,11 @@ pub(crate) struct FlightGuard {
 impl FlightGuard {
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// When the fill gives up.
+    pub(crate) fn until(&self) -> Boot {
+        self.flight.until
     }
 
     /// The flight, for the reader that began it.

@@ -7,6 +7,7 @@
 //! A poll that was sent at some moment, and that found no change without a position, is a *claim*: once the cursor has reached the
 //! head that it saw, the node is proved to have known at that moment every change committed before it.
 
+mod lanes;
 mod lead;
 mod learn;
 mod listen;
@@ -18,7 +19,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::join3;
 use hotshelf_coherence::{Claim, Cursor, HitContext, Knowledge, Place, PollStep};
 use hotshelf_model::{
     Boot, Bus, ChangeLog, Clock, ClusterLeases, DbTime, Error, ErrorKind, LogRead, LogRow,
@@ -31,7 +31,7 @@ use crate::changes::RecentChanges;
 use crate::checkpoint::{CheckpointFile, Saved};
 use crate::counters::gauge;
 use crate::db_clock::DbClock;
-use crate::follow_counters::FollowCounters;
+use crate::follow_counters::{FollowCounters, LogCall};
 use crate::ledger::{Copies, Ledger};
 use crate::settings::EngineSettings;
 use crate::slot::Slot;
@@ -44,6 +44,8 @@ const ROWS_MAX: usize = 256;
 const CLAIMS_MAX: usize = 8;
 /// How often hints that nobody confirmed are dropped.
 const TIDY_INTERVAL: Duration = Duration::from_secs(5);
+
+pub(crate) use lanes::Lane;
 
 /// Where a row came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +73,13 @@ pub(crate) struct Follower {
     claims: Mutex<VecDeque<(Claim, Boot)>>,
     /// Rows that this node has given positions and not published yet.
     unpublished: Mutex<Option<(Position, Position)>>,
+    leadership: Mutex<lead::Leadership>,
     /// The furthest row that the bus brought while there were gaps before it.
     ahead: AtomicU64,
     rows_are_lost: AtomicBool,
+    /// Whether the row at the cursor is not the one in the log, as the last poll saw it: then what follows in the log does not follow what
+    /// this node has applied, and to move the cursor over it would hide that.
+    is_astray: AtomicBool,
     tidied: AtomicU64,
     db_clock: DbClock,
     version_max: AtomicU64,
@@ -125,8 +131,10 @@ impl Follower {
             saved: Mutex::default(),
             claims: Mutex::default(),
             unpublished: Mutex::default(),
+            leadership: Mutex::default(),
             ahead: AtomicU64::new(0),
             rows_are_lost: AtomicBool::new(false),
+            is_astray: AtomicBool::new(false),
             tidied: AtomicU64::new(0),
             db_clock: DbClock::default(),
             version_max: AtomicU64::new(0),
@@ -145,18 +153,7 @@ impl Follower {
         if let Some(checkpoint) = &self.checkpoint {
             *self.saved.lock() = checkpoint.read().await;
         }
-        let listening = async {
-            if let Some(bus) = &self.bus {
-                self.listen(bus).await;
-            }
-        };
-        let leading = async {
-            if let Some(leases) = &self.leases {
-                self.lead(leases).await;
-            }
-        };
-        // In one task: what one of them applies, none of the others interrupts.
-        join3(self.keep_polling(), listening, leading).await;
+        self.run_lanes().await;
     }
 
     async fn keep_polling(&self) {
@@ -185,10 +182,12 @@ impl Follower {
                 if step == PollStep::LostHistory {
                     self.renew_history(&poll).await;
                 }
-                self.catch_up(poll.head.position).await;
+                if !self.is_astray.load(Ordering::Relaxed) {
+                    self.catch_up(poll.head.position).await;
+                }
                 self.polls_done.send_replace(number);
             }
-            Err(error) => self.missed(&error),
+            Err(error) => self.missed(LogCall::Poll, &error),
         }
         let proof_age = self.clock.now().since(self.ledger.proof());
         self.counters.proof_age.set(proof_age.as_secs_f64());
@@ -218,9 +217,9 @@ impl Follower {
             .map_err(panicked)?
     }
 
-    fn missed(&self, error: &Error) {
-        self.counters.failed.increment(1);
-        tracing::debug!(?error, "asking the change log failed");
+    fn missed(&self, call: LogCall, error: &Error) {
+        self.counters.failed(call);
+        tracing::debug!(call = call.as_str(), ?error, "asking the change log failed");
     }
 
     /// Reads and applies rows up to `head`, and leaves the rest to the next poll when that is not to be had.
@@ -240,7 +239,7 @@ impl Follower {
                     self.nudge();
                     return;
                 }
-                Err(error) => return self.missed(&error),
+                Err(error) => return self.missed(LogCall::Read, &error),
             }
             if self.cursor().position == before {
                 return;
@@ -266,7 +265,10 @@ impl Follower {
         let Some(knowledge) = self.ledger.knowledge() else {
             return Place::Foreign;
         };
-        let place = knowledge.place(row.hist, row.timeline, row.position);
+        let place = match knowledge.place(row.hist, row.timeline, row.position) {
+            Place::Next if self.is_astray.load(Ordering::Relaxed) => Place::Ahead,
+            place => place,
+        };
         if source == RowSource::Log {
             self.publish_own(&row);
         }
@@ -311,8 +313,9 @@ impl Follower {
         }
     }
 
-    /// Writes the checkpoint now, if there is one.
-    pub(crate) async fn write_checkpoint(self: &Arc<Self>) {
+    /// For a node that is about to stop: another may lead, and what a restart needs is written.
+    pub(crate) async fn stop(self: &Arc<Self>) {
+        self.resign().await;
         if let Some(checkpoint) = &self.checkpoint {
             checkpoint.write(self).await;
         }

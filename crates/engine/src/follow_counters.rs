@@ -4,7 +4,27 @@ use hotshelf_coherence::ResyncReason;
 use hotshelf_model::MessageError;
 use hotshelf_telemetry::{Counter, Gauge, Histogram, metric};
 
+use crate::follow::Lane;
 use crate::ledger::HintOutcome;
+
+/// What the change log is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogCall {
+    Poll,
+    Read,
+    Sequence,
+}
+
+impl LogCall {
+    /// The word in metrics and logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            LogCall::Poll => "poll",
+            LogCall::Read => "read",
+            LogCall::Sequence => "sequence",
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct FollowCounters {
@@ -17,7 +37,6 @@ pub(crate) struct FollowCounters {
     pub(crate) clock_bound: Gauge,
     pub(crate) settled: Counter,
     pub(crate) unsettled: Counter,
-    pub(crate) failed: Counter,
     pub(crate) gaps: Counter,
     pub(crate) hints_expired: Counter,
     pub(crate) bus_hears: Gauge,
@@ -28,6 +47,8 @@ pub(crate) struct FollowCounters {
     records: [Counter; 2],
     hints: [Counter; 3],
     unreadable: [Counter; 2],
+    failures: [Counter; 3],
+    panics: [Counter; 3],
     resyncs: [Counter; 3],
 }
 
@@ -36,6 +57,7 @@ impl FollowCounters {
         let polls = |outcome: &'static str| metric::LOG_POLLS.counter(&[("outcome", outcome)]);
         let hint = |outcome: &'static str| metric::HINTS.counter(&[("outcome", outcome)]);
         let resync = |reason: &'static str| metric::RESYNCS.counter(&[("reason", reason)]);
+        let failure = |call: LogCall| metric::LOG_FAILURES.counter(&[("call", call.as_str())]);
         let sources = ["log", "bus"];
         FollowCounters {
             position: metric::LOG_POSITION.gauge(&[]),
@@ -46,7 +68,6 @@ impl FollowCounters {
             clock_bound: metric::DATABASE_CLOCK_BOUND.gauge(&[]),
             settled: polls("settled"),
             unsettled: polls("unsettled"),
-            failed: polls("failed"),
             gaps: metric::LOG_GAPS.counter(&[]),
             hints_expired: hint("expired"),
             bus_hears: metric::BUS_HEARS.gauge(&[]),
@@ -58,6 +79,13 @@ impl FollowCounters {
             hints: ["news", "known", "foreign"].map(hint),
             unreadable: [MessageError::Undecodable, MessageError::UnknownFormat]
                 .map(|error| metric::BUS_UNREADABLE.counter(&[("reason", error.as_str())])),
+            failures: [
+                polls("failed"),
+                failure(LogCall::Read),
+                failure(LogCall::Sequence),
+            ],
+            panics: Lane::ALL
+                .map(|lane| metric::FOLLOWER_PANICS.counter(&[("lane", lane.as_str())])),
             resyncs: [
                 ResyncReason::Start,
                 ResyncReason::Timeline,
@@ -75,6 +103,15 @@ impl FollowCounters {
 
     pub(crate) fn hint(&self, outcome: HintOutcome) {
         self.hints[outcome as usize].increment(1);
+    }
+
+    /// Counts a call of the change log that failed.
+    pub(crate) fn failed(&self, call: LogCall) {
+        self.failures[call as usize].increment(1);
+    }
+
+    pub(crate) fn panicked(&self, lane: Lane) {
+        self.panics[lane as usize].increment(1);
     }
 
     pub(crate) fn unreadable(&self, error: MessageError) {

@@ -25,6 +25,7 @@ use hotshelf_coherence::{
 use hotshelf_model::{
     Boot, Hist, Id, Key, NamespaceName, Parents, Poll, Position, Record, Version,
 };
+use hotshelf_telemetry::{Counter, metric};
 
 use crate::flight::Flights;
 use crate::l1::L1;
@@ -43,7 +44,7 @@ const GENERATIONS_MAX: usize = 64;
 pub(crate) struct Copies {
     pub(crate) l1: Arc<L1>,
     pub(crate) flights: Arc<Flights>,
-    /// The variants in use of each namespace whose changes the log knows.
+    /// The variants in use of each namespace.
     pub(crate) variants: HashMap<Box<str>, Arc<Variants>>,
 }
 
@@ -110,6 +111,7 @@ pub(crate) struct Ledger {
     dead_before: AtomicU32,
     former_proofs: RwLock<VecDeque<FormerProof>>,
     copies: Copies,
+    hints_given_up: Counter,
 }
 
 fn shard_of(key: FloorKey) -> usize {
@@ -131,6 +133,7 @@ impl Ledger {
             dead_before: AtomicU32::new(0),
             former_proofs: RwLock::new(VecDeque::new()),
             copies,
+            hints_given_up: metric::HINTS.counter(&[("outcome", "given_up")]),
         }
     }
 
@@ -154,6 +157,11 @@ impl Ledger {
     #[inline]
     pub(crate) fn proof(&self) -> Boot {
         Boot(self.proof.load(Ordering::Acquire))
+    }
+
+    /// The version of the last bump of a parent, as far as the node knows.
+    pub(crate) fn parent_floor(&self, parent: FloorKey) -> Version {
+        self.parents.lock().of(parent)
     }
 
     /// Looks at a key, and keeps its records from being applied meanwhile.
@@ -250,7 +258,9 @@ impl Ledger {
         if knowledge.is_some_and(is_of_the_past) {
             return HintOutcome::Foreign;
         }
-        if !floors.hint(key, version, until) {
+        let hinted = floors.hint(key, version, until);
+        self.hints_given_up.increment(hinted.given_up as u64);
+        if !hinted.is_news {
             return HintOutcome::Known;
         }
         self.copies.remove_older(namespace, id, version);
@@ -392,9 +402,6 @@ impl Ledger {
     /// `context` was taken before the copy was.
     #[inline]
     pub(crate) fn is_living(&self, slot: &Slot, context: &HitContext) -> bool {
-        if !slot.is_tracked() {
-            return true;
-        }
         // Acquire, and before the floors: a bump that is applied in between is found by the next check.
         let parent_generation = self.parent_generation.load(Ordering::Acquire);
         let is_checked = slot.parents_checked() == parent_generation

@@ -1,127 +1,39 @@
-//! A read: the synchronous hit in L1, and the wait for a flight.
+//! A read: a look at L1, and the wait for a flight.
 
+mod look;
 mod many;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_coherence::{FloorKey, Held, HitContext, Verdict, judge, over_age, proves_itself};
-use hotshelf_model::{
-    Boot, Error, ErrorKind, Id, Key, KeyRef, TierName, Variant, Version, VersionToken,
-};
+use hotshelf_coherence::{FloorKey, Verdict, judge, proves_itself};
+use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, Variant, Version, VersionToken};
 
 use crate::answer::{Answer, Freshness};
 use crate::cache::{Engine, ReadOptions, Source};
 use crate::fill::{Fill, Pending};
 use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome, Wanted, too_many_flights};
 use crate::settings::Class;
-use crate::slot::Slot;
 
 /// The origin is asked so often for a version that a client has seen; a primary that does not have it will not get it.
 const VERSION_ATTEMPTS: u32 = 3;
 const VERSION_PAUSE: Duration = Duration::from_millis(25);
 
 impl Engine {
-    /// The answer that L1 can give now.
-    #[inline]
-    pub(crate) fn try_get(self: &Arc<Self>, key: KeyRef<'_>) -> Option<Answer> {
-        let context = self.follower.context();
-        let (landed, held) = self.look(key, &context)?;
-        Some(self.l1_answer(landed, &held, &context))
-    }
-
-    /// What L1 holds, if it may be served now. Counts nothing.
-    #[inline]
-    fn look(self: &Arc<Self>, key: KeyRef<'_>, context: &HitContext) -> Option<(Landed, Held)> {
-        let slot = self.l1.get(key)?;
-        if !self.follower.ledger.is_living(&slot, context) {
-            return None;
-        }
-        let held = slot.held();
-        let stale = match judge(&held, context) {
-            Verdict::Fresh => false,
-            Verdict::RefreshDue => {
-                self.start_refresh(key, &slot, context.now);
-                false
-            }
-            verdict => {
-                self.may_serve_stale_now(key, &slot, &held, context, verdict)?;
-                true
-            }
-        };
-        let landed = Landed {
-            slot,
-            tier: TierName::L1,
-            stale,
-        };
-        Some((landed, held))
-    }
-
-    /// A hit in L1 as the answer to a read, counted.
-    #[inline]
-    fn l1_answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
-        let proved_at = if held.tracked && held.generation == context.generation {
-            held.as_of.max(context.proof)
-        } else {
-            self.follower.proved_at(&landed.slot, context)
-        };
-        let answer = Answer::new(landed, held, proved_at, context);
-        if self.counters.l1_hit(answer.kind(), answer.freshness) {
-            self.counters
-                .l1_seconds(self.clock.now().since(context.now));
-        }
-        answer
-    }
-
-    /// A copy that is not fresh is served at once when the origin is known not to answer; the refresh class keeps trying.
-    #[cold]
-    fn may_serve_stale_now(
-        self: &Arc<Self>,
-        key: KeyRef<'_>,
-        slot: &Arc<Slot>,
-        held: &Held,
-        context: &HitContext,
-        verdict: Verdict,
-    ) -> Option<()> {
-        let node_is_unproven =
-            held.tracked && context.now.since(context.proof) > context.staleness_bound;
-        let origin_is_silent =
-            verdict == Verdict::Unproven || node_is_unproven || slot.is_quiet(context.now);
-        if !origin_is_silent || !self.is_within_cap(key, slot, held, context) {
-            return None;
-        }
-        if verdict != Verdict::Unproven && !slot.is_quiet(context.now) {
-            self.start_refresh(key, slot, context.now);
-        }
-        Some(())
-    }
-
-    /// Whether a copy that L1 holds is not held too long beyond what was promised.
-    fn is_within_cap(
-        &self,
-        key: KeyRef<'_>,
-        slot: &Slot,
-        held: &Held,
-        context: &HitContext,
-    ) -> bool {
-        let cap = self
-            .source(key)
-            .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
-        over_age(held, self.follower.proved_at(slot, context), context) <= cap
-    }
-
     /// What a flight brought, judged now: since it landed the log may have moved and the proofs may have stopped.
     ///
     /// The node's proofs speak for a copy only as long as L1 holds it, because a record that speaks against it removes it there. Of a
     /// copy that is gone, or that was never kept, no more is known than when it was itself proved.
     fn landed_answer(&self, key: &Key, landed: Landed) -> Answer {
         let held = landed.slot.held();
-        // Before the look at L1.
+        // Before the look at the floors and at L1.
         let context = self.follower.context();
-        let in_l1 = self.l1.peek(key);
-        let is_proved = !held.tracked
-            || in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
-                && self.follower.ledger.is_living(&landed.slot, &context);
+        let is_in_l1 = || {
+            let in_l1 = self.l1.peek(key);
+            in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
+                && self.follower.ledger.is_living(&landed.slot, &context)
+        };
+        let is_proved = !held.tracked || self.shows_all(key, &landed) || is_in_l1();
         let proved_at = if is_proved {
             self.follower.proved_at(&landed.slot, &context)
         } else {
@@ -134,17 +46,38 @@ impl Engine {
         Answer::new(Landed { stale, ..landed }, &held, proved_at, &context)
     }
 
-    /// A read that L1 could not answer, or that wants a version.
-    pub(crate) async fn read(
+    /// Whether a copy that was put to L1 when it landed shows every record of its key that was applied since, wherever the copy is now: no
+    /// floor was given up meanwhile, and none is above it. It spares L1 a look, which would count.
+    fn shows_all(&self, key: &Key, landed: &Landed) -> bool {
+        let slot = &landed.slot;
+        let sight = self
+            .follower
+            .ledger
+            .sight(FloorKey::of(key.namespace(), key.id()));
+        landed
+            .low
+            .zip(sight.known())
+            .is_some_and(|(low, (known, _))| {
+                low == known.low
+                    && slot.generation() == known.generation
+                    && slot.version() >= sight.floor()
+                    && sight.parents_live(slot.parents())
+            })
+    }
+
+    pub(crate) async fn get(
         self: &Arc<Self>,
         key: &Key,
         options: ReadOptions,
     ) -> Result<Answer, Error> {
-        if let Some(token) = options.min_version
-            && let Some(answer) = self.try_get_version(key.into(), token)
-        {
-            return Ok(answer);
+        match self.first_look(key, options) {
+            Some(answer) => Ok(answer),
+            None => self.read(key, options).await,
         }
+    }
+
+    /// A read that L1 could not answer.
+    async fn read(self: &Arc<Self>, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
         self.counters.l1_miss();
         let started = self.clock.now();
         let outcome = match options.min_version {
@@ -153,19 +86,6 @@ impl Engine {
         };
         self.count(outcome.as_ref(), started);
         outcome
-    }
-
-    pub(crate) fn try_get_version(
-        self: &Arc<Self>,
-        key: KeyRef<'_>,
-        token: VersionToken,
-    ) -> Option<Answer> {
-        let context = self.follower.context();
-        let (landed, held) = self.look(key, &context)?;
-        landed
-            .slot
-            .satisfies(landed.stale, token)
-            .then(|| self.l1_answer(landed, &held, &context))
     }
 
     fn count(&self, outcome: Result<&Answer, &Error>, started: Boot) {
@@ -262,9 +182,8 @@ impl Engine {
             Ok(_) | Err(_) => return flight.class() > class,
         };
         let (slot, ledger) = (&landed.slot, &self.follower.ledger);
-        slot.is_tracked()
-            && (slot.generation() != ledger.generation()
-                || ledger.is_superseded(FloorKey::of(key.namespace(), key.id()), slot))
+        slot.generation() != ledger.generation()
+            || ledger.is_superseded(FloorKey::of(key.namespace(), key.id()), slot)
     }
 
     /// Joins or begins the key's flight.
@@ -276,11 +195,14 @@ impl Engine {
         class: Class,
     ) -> Begun {
         source.variants.note(key.variant());
+        let now = self.clock.now();
         let wanted = Wanted {
             floor,
             class,
             generation: self.follower.ledger.generation(),
             parent_generation: self.follower.ledger.parent_generation(),
+            now,
+            until: now.plus(self.settings.fill_timeout),
         };
         self.flights.begin(key, wanted)
     }
@@ -299,20 +221,13 @@ impl Engine {
         };
         // Another flight may have landed between this read's look at L1 and its own beginning.
         if floor == Version::NONE
-            && let Some((landed, _)) = self.look(key.into(), &self.follower.context())
+            && let Some(landed) = self.look_again(key)
         {
             guard.land(Ok(landed.clone()));
             return Step::Landed(landed);
         }
         let pending = self.pending(guard, floor).map(Box::new);
         pending.map_or(Step::Full, Step::Begun)
-    }
-
-    /// What L1 holds and may be served, fresh or not.
-    fn living(&self, key: &Key, context: &HitContext) -> Option<Arc<Slot>> {
-        self.l1
-            .get(key)
-            .filter(|slot| self.follower.ledger.is_living(slot, context))
     }
 
     pub(crate) fn pending(&self, guard: FlightGuard, floor: Version) -> Option<Pending> {
@@ -326,6 +241,8 @@ impl Engine {
             held,
             stale: None,
             lease: None,
+            is_unasked: false,
+            failure: None,
         })
     }
 
@@ -336,16 +253,17 @@ impl Engine {
         pending: Vec<Pending>,
         class: Class,
     ) -> Result<(), Error> {
-        let variant = pending
-            .first()
-            .and_then(|first| Variant::parse(first.guard.key().variant()));
-        let Some(variant) = variant else {
+        let first = pending.first().map(|first| &first.guard);
+        let parsed = first.and_then(|first| {
+            let variant = Variant::parse(first.key().variant())?;
+            Some((variant, first.until()))
+        });
+        let Some((variant, until)) = parsed else {
             return Err(Error::new(
                 ErrorKind::Invalid,
                 "the key's variant is malformed",
             ));
         };
-        let until = self.clock.now().plus(self.settings.fill_timeout);
         let fill = Fill {
             engine: Arc::clone(self),
             source: Arc::clone(source),
@@ -376,21 +294,6 @@ impl Engine {
         self.stale_from_l1(key, floor)
             .map(|landed| self.landed_answer(key, landed))
             .ok_or(error)
-    }
-
-    fn stale_from_l1(&self, key: &Key, floor: Version) -> Option<Landed> {
-        let context = self.follower.context();
-        let slot = self
-            .living(key, &context)
-            .filter(|slot| slot.version() >= floor)?;
-        let held = slot.held();
-        let stale = !matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
-        let servable = !stale || self.is_within_cap(key.into(), &slot, &held, &context);
-        servable.then_some(Landed {
-            slot,
-            tier: TierName::L1,
-            stale,
-        })
     }
 }
 

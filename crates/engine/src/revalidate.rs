@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_coherence::unchanged;
+use hotshelf_coherence::{reflects, unchanged};
 use hotshelf_model::{
     Boot, Clock, Error, ErrorKind, Head, Id, NamespaceName, Origin, Parents, Stamp, Version,
     Versions,
@@ -29,9 +29,15 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// The new stamp of a copy that is unchanged; `None` when it has changed.
-    pub(crate) fn restamp(&self, version: Version, parents: &Parents) -> Option<Stamp> {
-        unchanged(version, parents, self.version, &self.parents).then_some(Stamp {
+    /// The new stamp of a copy that is unchanged, or of an untracked one that nothing newer is recorded of; `None` when it has changed.
+    pub(crate) fn restamp(
+        &self,
+        tracked: bool,
+        version: Version,
+        parents: &Parents,
+    ) -> Option<Stamp> {
+        let holds = if tracked { unchanged } else { reflects };
+        holds(version, parents, self.version, &self.parents).then_some(Stamp {
             timeline: self.head.timeline,
             version,
             position: self.head.position,

@@ -43,7 +43,7 @@ pub struct BudgetSettings {
     pub concurrency_min: usize,
     /// The limit never rises above this; the origin's pool should have as many connections.
     pub concurrency_max: usize,
-    /// Fetches that may wait, over all classes; one more is shed.
+    /// Fetches that may wait, over all classes; for one more, the last of the least urgent is shed.
     pub queue_max: usize,
     /// Share of the limit that refreshes may use, in percent (1 to 100).
     pub refresh_share_percent: u8,
@@ -88,7 +88,8 @@ pub struct EngineSettings {
     pub floors_max: usize,
     /// Records of the change log that are kept for [`crate::Cache::changes`].
     pub changes_max: usize,
-    /// How long a fill may take from its start to its outcome.
+    /// How long a fill looks for a document before it gives up. It may land a little later: by the deadline of a tier that it asks at the end;
+    /// and by as much again when its statement was joined by fills that began later. Nobody joins it after this time.
     pub fill_timeout: Duration,
     /// How long a read that could be answered stale waits for a fill before it is.
     pub stale_after: Duration,

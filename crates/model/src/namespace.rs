@@ -47,7 +47,8 @@ pub struct Namespace {
     pub shape: Shape,
     /// How long its copies live.
     pub policy: FreshnessPolicy,
-    /// Whether every change of its documents has a record in the change log. If not, only the TTLs bound staleness.
+    /// Whether every change of its documents has a record in the change log. If not, what is recorded, because somebody posted it, is
+    /// obeyed all the same, and of the rest only the TTLs bound staleness.
     pub tracked: bool,
     /// The largest document that is accepted from the origin, in bytes.
     pub document_bytes_max: usize,

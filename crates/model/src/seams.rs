@@ -213,7 +213,8 @@ pub trait Origin: Send + Sync + Debug {
     /// `OriginFailed`, `OriginTimeout`; `UnknownNamespace` for one that this origin does not serve.
     fn fetch_many<'a>(&'a self, request: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetch, Error>>;
 
-    /// Reads only versions, for at most 512 ids. `None` from an origin that cannot say a version without its document.
+    /// Reads only versions, for at most 512 ids: in a namespace that is not tracked, those that the change log has recorded. `None` from
+    /// an origin that cannot say a version without its document.
     ///
     /// # Errors
     /// As [`Origin::fetch_many`].

@@ -153,7 +153,7 @@ impl Node {
         tokio::time::sleep(self.drain_delay).await;
         let cut_off = self.public.stop().await? + self.admin.stop().await?;
         // Before L3 closes: what it holds is proved after the restart from here on.
-        self.cache.write_checkpoint().await;
+        self.cache.stop().await;
         for task in &self.background {
             task.abort();
         }

@@ -8,7 +8,10 @@ use hotshelf_config::raw::RawAttachment;
 use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_http_api::Writing;
-use hotshelf_model::{ChangeLog, ChangeRecorder, Origin, ProductWriter};
+use hotshelf_model::{
+    BoxFuture, ChangeLog, ChangeRecorder, Error, Fetch, FetchRequest, Id, NamespaceName, Origin,
+    ProductWriter, Versions,
+};
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 use tokio::task::AbortHandle;
@@ -224,11 +227,35 @@ impl Origins {
                 }
                 NamespaceSource::Http(_) => {
                     let http = self.http.as_ref().context("the HTTP origin is missing")?;
-                    Arc::clone(http) as _
+                    Arc::new(Service {
+                        documents: Arc::clone(http),
+                        log: Arc::clone(&self.sql),
+                    })
                 }
             };
             builder = builder.namespace(model, origin);
         }
         Ok(builder)
+    }
+}
+
+/// A service whose documents come over HTTP, and whose changes are posted to the database.
+#[derive(Debug)]
+struct Service {
+    documents: Arc<HttpOrigin>,
+    log: Arc<SqlOrigin>,
+}
+
+impl Origin for Service {
+    fn fetch_many<'a>(&'a self, request: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetch, Error>> {
+        self.documents.fetch_many(request)
+    }
+
+    fn versions<'a>(
+        &'a self,
+        namespace: &'a NamespaceName,
+        ids: &'a [Id],
+    ) -> BoxFuture<'a, Result<Option<Versions>, Error>> {
+        Box::pin(async { self.log.recorded(namespace, ids).await.map(Some) })
     }
 }

@@ -246,9 +246,16 @@ impl SqlOrigin {
         namespace: &NamespaceName,
         ids: &[Id],
     ) -> Result<Option<Versions>, Error> {
-        if !self.prepared(namespace)?.query.tracked {
-            return Ok(None);
-        }
+        self.prepared(namespace)?;
+        self.recorded(namespace, ids).await.map(Some)
+    }
+
+    /// Reads the versions that the change log has recorded, of any namespace, for at most 512 ids; [`Version::NONE`] of what was never
+    /// recorded.
+    ///
+    /// # Errors
+    /// `OriginFailed` or `OriginTimeout`.
+    pub async fn recorded(&self, namespace: &NamespaceName, ids: &[Id]) -> Result<Versions, Error> {
         let ids = texts(ids)?;
         let read = match &self.database {
             Database::Postgres(database) => database.versions(namespace.as_str(), &ids).await,
@@ -256,11 +263,11 @@ impl SqlOrigin {
         };
         let what = || format!("reading versions of namespace `{namespace}`");
         let (state, versions) = read.map_err(|error| failed(&what(), error))?;
-        Ok(Some(Versions {
+        Ok(Versions {
             head: state.head(),
             parents: state.parents(namespace),
             versions,
-        }))
+        })
     }
 }
 

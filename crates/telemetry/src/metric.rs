@@ -69,7 +69,7 @@ metrics_list! {
     FLIGHTS_ABANDONED = Counter "hotshelf_flights_abandoned_total" []
         "Fills that ended without an outcome, by a panic; their waiters were told at once.";
     LEASES = Counter "hotshelf_leases_total" ["outcome"]
-        "Attempts to get a cross-node lease: acquired, held, waited (the copy came from the holder), expired or unavailable.";
+        "Attempts to get a cross-node lease: acquired, held, waited (the copy came from the holder), expired, overdue (the holder was waited for long enough, and the key fetched without one) or unavailable.";
     FETCHES = Counter "hotshelf_origin_fetches_total" ["class", "outcome"]
         "Statements or requests sent to the origin for documents, by class and outcome: ok, failed or timeout.";
     FETCHED_DOCUMENTS = Counter "hotshelf_origin_documents_total" ["class"]
@@ -107,9 +107,13 @@ metrics_list! {
     CHECKPOINT_BYTES = Gauge "hotshelf_checkpoint_bytes" []
         "Size of the last checkpoint.";
     HINTS = Counter "hotshelf_hints_total" ["outcome"]
-        "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); and expired, not confirmed in time.";
+        "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); expired, not confirmed in time; and given_up, because there was no room.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
         "Polls of the change log: settled, unsettled or failed.";
+    LOG_FAILURES = Counter "hotshelf_change_log_failures_total" ["call"]
+        "Calls of the change log beside its polls that failed or took too long: read or sequence.";
+    FOLLOWER_PANICS = Counter "hotshelf_follower_panics_total" ["lane"]
+        "Panics in following the change log, which begins anew after each: polling, listening or leading.";
     LOG_SEQUENCED = Counter "hotshelf_change_log_sequenced_total" []
         "Records of the change log to which this node gave a position.";
     LOG_SKIPPED = Counter "hotshelf_change_log_skipped_total" []

@@ -27,8 +27,9 @@ fn records_raise_a_floor_in_any_order() {
 fn a_hint_that_is_dropped_leaves_what_the_log_said() {
     let mut floors = Floors::new(8);
     assert_eq!(floors.raise(key(1), Version(5), Position(1)), None);
-    assert!(floors.hint(key(1), Version(9), Some(Boot(100))));
-    assert!(!floors.hint(key(1), Version(8), Some(Boot(500))), "no news");
+    assert!(floors.hint(key(1), Version(9), Some(Boot(100))).is_news);
+    let older = floors.hint(key(1), Version(8), Some(Boot(500)));
+    assert_eq!(older, Hinted::default(), "no news");
     assert_eq!(floors.of(key(1)), Version(9));
     assert_eq!(floors.expire_hints(Boot(99)), 0);
     assert_eq!(floors.expire_hints(Boot(100)), 1);
@@ -77,7 +78,7 @@ fn what_is_said_again_and_again_does_not_crowd_out_a_write_of_this_node() {
     let mut floors = Floors::new(4);
     floors.hint(key(1), Version(5), None);
     for _ in 0..9 {
-        assert!(floors.hint(key(1), Version(6), Some(Boot(100))));
+        assert!(floors.hint(key(1), Version(6), Some(Boot(100))).is_news);
         assert_eq!(floors.expire_hints(Boot(100)), 1);
     }
     assert_eq!(floors.of(key(1)), Version(5));
@@ -149,6 +150,64 @@ fn a_floor_that_is_given_up_raises_the_low_mark_to_its_position() {
     assert_eq!(lows, [Position(20)]);
     assert_eq!(floors.of(key(2)), Version::NONE);
     assert_eq!(floors.of(key(3)), Version(3));
+}
+
+#[test]
+fn a_key_that_changes_again_and_again_takes_no_room_from_the_others() {
+    let mut floors = Floors::new(8);
+    for number in 1..=7_u64 {
+        let version = Version(number);
+        assert_eq!(
+            floors.raise(key(number.into()), version, Position(number)),
+            None
+        );
+    }
+    for change in 8..1_000 {
+        assert_eq!(
+            floors.raise(key(7), Version(change), Position(change)),
+            None
+        );
+        assert!(floors.order.len() <= 16);
+    }
+    assert_eq!(floors.of(key(1)), Version(1));
+    assert_eq!(floors.of(key(7)), Version(999));
+}
+
+#[test]
+fn what_others_say_is_given_up_before_what_this_node_has_written() {
+    let mut floors = Floors::new(8);
+    let mut given_up = 0;
+    for number in 1..=4 {
+        given_up += floors.hint(key(number), Version(1), None).given_up;
+    }
+    assert_eq!(given_up, 0);
+    for number in 5..=30 {
+        given_up += floors
+            .hint(key(number), Version(1), Some(Boot(100)))
+            .given_up;
+    }
+    assert!(given_up >= 22, "{given_up}");
+    for number in 1..=4 {
+        assert_eq!(floors.of(key(number)), Version(1));
+    }
+    let mut lost = 0;
+    for number in 31..=40 {
+        lost += floors.hint(key(number), Version(1), None).given_up;
+    }
+    assert!(lost > 0, "own writes are bounded, too");
+    assert_eq!(floors.of(key(40)), Version(1));
+}
+
+#[test]
+fn a_key_that_is_hinted_again_and_again_takes_no_room_from_the_others() {
+    let mut floors = Floors::new(4);
+    floors.hint(key(1), Version(1), None);
+    for version in 1..100 {
+        let hinted = floors.hint(key(2), Version(version), Some(Boot(100)));
+        assert_eq!(hinted.given_up, 0);
+    }
+    assert!(floors.hint_order.len() <= 8);
+    assert_eq!(floors.of(key(1)), Version(1));
 }
 
 #[test]

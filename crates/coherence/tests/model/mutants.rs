@@ -23,7 +23,7 @@ pub(crate) const FOUND: &[(Mutant, &str)] = &[
     (Mutant::FloorsOfParentsMixed, "two keys, bumps"),
     (Mutant::LowMarkNotRaised, "floors of keys"),
     (Mutant::LowMarkNotRaisedByParents, "floors of parents"),
-    (Mutant::LowMarkRaisedToCursor, "floors of keys"),
+    (Mutant::LowMarkRaisedToCursor, "floors of keys, wide rows"),
     (Mutant::ForgottenUpToCursor, "restart, write"),
     (Mutant::PollTimelineIgnored, "failover, write"),
     (Mutant::PollNonceIgnored, "silent restore"),

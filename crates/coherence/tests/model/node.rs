@@ -14,7 +14,7 @@ use hotshelf_model::{
 
 use crate::database::{Change, ChangeId, Document, Row};
 use crate::rules::{Mutant, Rules};
-use crate::scope::{KEYS_MAX, Scope, Subject};
+use crate::scope::{Feature, KEYS_MAX, Scope, Subject};
 
 /// A copy in L1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,12 @@ impl Node {
         if let Place::Next | Place::Ahead = place {
             if let Some(change) = &row.change {
                 self.apply(rules, scope, change, row.cursor.position);
+                if scope.has(Feature::WideRows) {
+                    let (unread, position) = (Subject::Key(KEYS_MAX - 1), row.cursor.position);
+                    let floors = &mut self.floors;
+                    self.knowledge =
+                        rules.raise(self.knowledge, floors, unread, change.version, position);
+                }
             }
             if place == Place::Next {
                 self.knowledge = rules.advanced(self.knowledge, row.cursor);

@@ -182,7 +182,7 @@ impl Rules {
             let _low = floors.raise(key, version, knowledge.cursor.position);
             return is_news;
         }
-        floors.hint(key, version, Some(HINTS_UNTIL))
+        floors.hint(key, version, Some(HINTS_UNTIL)).is_news
     }
 
     /// A write of this node.
@@ -331,7 +331,6 @@ impl Rules {
                 floor
             },
             parents_live,
-            tracked: true,
         };
         admit(knowledge, &candidate, DbTime(0))
     }

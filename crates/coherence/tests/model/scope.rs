@@ -51,6 +51,8 @@ pub(crate) enum Feature {
     Batches,
     /// Puts to L2 are late.
     LatePuts,
+    /// Each row has a second record, of a key that nobody reads.
+    WideRows,
     /// No tiers beside L1.
     NoTiers,
 }

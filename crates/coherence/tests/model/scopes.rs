@@ -3,7 +3,7 @@
 use crate::scope::Feature::{
     Batches, Checkpoints, Failover, Hints, Joins, L2Faults, L3, LastAttempts, LateOpening,
     LatePuts, LostBranch, NoTiers, OwnWrites, Pruning, Replicas, Restarts, Restore, Revalidation,
-    SilentRestore, SlowPolls,
+    SilentRestore, SlowPolls, WideRows,
 };
 use crate::scope::Scope;
 
@@ -170,6 +170,13 @@ pub(crate) const EVERY_RUN: &[Scope] = &[
         writes: 2,
         floors_max: 1,
         features: &[Revalidation],
+        ..ONE
+    },
+    Scope {
+        name: "floors of keys, wide rows",
+        writes: 2,
+        floors_max: 1,
+        features: &[Revalidation, WideRows],
         ..ONE
     },
     Scope {

@@ -61,6 +61,44 @@ async fn a_full_queue_sheds_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_full_of_warm_ups_has_room_for_a_reader() {
+    let (budget, _) = budget(1, 2);
+    let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+    let (outcomes, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let acquire = |name: &'static str, class| {
+        let (budget, outcomes) = (Arc::clone(&budget), outcomes.clone());
+        tokio::spawn(async move {
+            let permit = budget.acquire(class, PATIENCE).await;
+            outcomes.send((name, permit.is_ok())).unwrap();
+        })
+    };
+    let wanted = [
+        ("first", Class::Warm),
+        ("second", Class::Warm),
+        ("third", Class::Warm),
+        ("reader", Class::Interactive),
+        ("refresh", Class::Refresh),
+        ("late refresh", Class::Refresh),
+    ];
+    for (name, class) in wanted {
+        acquire(name, class);
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    let expected = [
+        ("third", false),
+        ("second", false),
+        ("first", false),
+        ("late refresh", false),
+        ("reader", true),
+        ("refresh", true),
+    ];
+    for outcome in expected {
+        assert_eq!(seen.recv().await, Some(outcome));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_interactive_fetch_goes_before_a_refresh_that_waited_longer() {
     let (budget, _) = budget(1, 10);
     let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();

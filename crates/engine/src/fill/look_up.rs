@@ -1,10 +1,13 @@
 //! The part of a fill that asks L2 and L3.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use hotshelf_coherence::{Admission, Knowledge};
-use hotshelf_model::{Boot, Entry, Lookup, Tier, TierKey, TierName, UnavailableReason};
+use hotshelf_model::{
+    Boot, Entry, Key, Lookup, MissReason, Tier, TierKey, TierName, UnavailableReason,
+};
 
 use super::{Fill, Found, Pending};
 use crate::revalidate::CheckOutcome;
@@ -64,7 +67,7 @@ impl Fill {
         let Some(l3) = l3 else {
             return self.ask_one(l2, knowledge, pending, gathered).await;
         };
-        let keys = self.keys(knowledge, &pending);
+        let keys = self.tier_keys(knowledge, &pending);
         let asked_l2 = Box::pin(self.ask(l2, &keys));
         let hedge = Box::pin(tokio::time::sleep(engine.settings.hedge_after));
         match select(asked_l2, hedge).await {
@@ -74,66 +77,40 @@ impl Fill {
             }
             Either::Right(((), asked_l2)) => {
                 let asked_l3 = Box::pin(self.ask(l3, &keys));
-                match select(asked_l2, asked_l3).await {
-                    Either::Left((lookups, asked_l3)) => {
-                        let lookups = (lookups, TierName::L2);
-                        self.take_both(
-                            lookups,
-                            asked_l3,
-                            TierName::L3,
-                            pending,
-                            knowledge,
-                            gathered,
-                        )
-                        .await
-                    }
-                    Either::Right((lookups, asked_l2)) => {
-                        let lookups = (lookups, TierName::L3);
-                        self.take_both(
-                            lookups,
-                            asked_l2,
-                            TierName::L2,
-                            pending,
-                            knowledge,
-                            gathered,
-                        )
-                        .await
-                    }
-                }
+                let (fast, slow, tiers) = match select(asked_l2, asked_l3).await {
+                    Either::Left((lookups, l3)) => (lookups, l3, [TierName::L2, TierName::L3]),
+                    Either::Right((lookups, l2)) => (lookups, l2, [TierName::L3, TierName::L2]),
+                };
+                let open = self.take(fast, pending, tiers[0], knowledge, gathered);
+                self.take_slower(open, &keys, slow, tiers[1], knowledge, gathered)
+                    .await
             }
         }
     }
 
-    /// Takes the answers of the faster tier, and waits for the slower one only for what is missing.
-    async fn take_both(
+    /// Takes the answers of the slower tier for what the faster one left open. They are waited for even when that is nothing, after the
+    /// flights have landed, so that a tier which is always the slower one is counted, and known to its breaker.
+    async fn take_slower(
         &self,
-        (lookups, tier): (Vec<Lookup>, TierName),
-        slower: impl Future<Output = Vec<Lookup>>,
-        slower_tier: TierName,
-        pending: Vec<Pending>,
+        mut open: Vec<Pending>,
+        keys: &[TierKey],
+        slow: impl Future<Output = Vec<Lookup>>,
+        tier: TierName,
         knowledge: &Knowledge,
         gathered: &mut Gathered,
     ) -> Vec<Pending> {
-        let hits: Vec<bool> = lookups
+        let (changed, lookups) = join(self.revalidate_found(gathered), slow).await;
+        open.extend(changed);
+        let keys = keys.iter().map(|key| &key.key);
+        let mut found: HashMap<&Key, Lookup> = keys.zip(lookups).collect();
+        let lookup = |pending: &Pending| found.remove(pending.guard.key());
+        let missed = || Lookup::Miss(MissReason::NotFound);
+        let lookups: Vec<Lookup> = open
             .iter()
-            .map(|lookup| matches!(lookup, Lookup::Hit(_) | Lookup::Absent(_)))
+            .map(lookup)
+            .map(|lookup| lookup.unwrap_or_else(missed))
             .collect();
-        if hits.iter().all(|hit| *hit) {
-            return self.take(lookups, pending, tier, knowledge, gathered);
-        }
-        let slower = slower.await;
-        let mut open = Vec::new();
-        for (((pending, lookup), slower), hit) in
-            pending.into_iter().zip(lookups).zip(slower).zip(hits)
-        {
-            let (lookup, tier) = if hit {
-                (lookup, tier)
-            } else {
-                (slower, slower_tier)
-            };
-            open.extend(self.take(vec![lookup], vec![pending], tier, knowledge, gathered));
-        }
-        open
+        self.take(lookups, open, tier, knowledge, gathered)
     }
 
     async fn ask_one(
@@ -146,11 +123,11 @@ impl Fill {
         if pending.is_empty() {
             return pending;
         }
-        let lookups = self.ask(tier, &self.keys(knowledge, &pending)).await;
+        let lookups = self.ask(tier, &self.tier_keys(knowledge, &pending)).await;
         self.take(lookups, pending, tier.name(), knowledge, gathered)
     }
 
-    fn keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
+    pub(super) fn tier_keys(&self, knowledge: &Knowledge, pending: &[Pending]) -> Vec<TierKey> {
         pending
             .iter()
             .map(|pending| self.tier_key(knowledge, pending))
@@ -186,7 +163,8 @@ impl Fill {
         gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let mut open = Vec::new();
-        for (pending, lookup) in pending.into_iter().zip(lookups) {
+        for (mut pending, lookup) in pending.into_iter().zip(lookups) {
+            pending.is_unasked |= matches!(lookup, Lookup::Unavailable(_));
             match lookup.into_entry() {
                 Some(entry) => {
                     open.extend(self.take_entry(pending, entry, tier, knowledge, gathered))
@@ -273,14 +251,13 @@ impl Fill {
         outcome: Option<CheckOutcome>,
         gathered: &mut Gathered,
     ) -> Option<Pending> {
-        let unchanged = self.unchanged(outcome, |checked| {
-            checked.restamp(found.entry.stamp.version, &found.entry.parents)
-        });
+        let (version, parents) = (found.entry.stamp.version, &found.entry.parents);
+        let unchanged = self.unchanged(outcome, version, parents);
         let same_history = unchanged.filter(|(checked, _)| checked.head().hist == found.hist);
         let sight = self.ledger().sight(pending.floor_key);
         let proof = same_history.and_then(|(checked, stamp)| {
             let former = std::mem::replace(&mut found.entry.stamp, stamp);
-            let proof = self.proof_of(&sight, &found.entry, &checked);
+            let proof = self.proof_of(&sight, &found.entry, &checked, found.as_of);
             if proof.is_none() {
                 found.entry.stamp = former;
             }

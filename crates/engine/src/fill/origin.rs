@@ -1,34 +1,45 @@
-//! The part of a fill that asks the origin: under leases, so that of all nodes one fetches a key, and under the budget.
+//! The part of a fill that asks the origin, under the budget.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::future::{Either, join, join_all, select};
-use hotshelf_coherence::{Admission, Knowledge, Refusal};
+use futures_util::future::join_all;
+use hotshelf_coherence::{Admission, FloorKey, Knowledge, Refusal};
 use hotshelf_model::{
-    Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, LeaseOutcome, LeaseToken, Leases,
-    Position, Stamp, TierKey, TierName, Timeline,
+    Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, Parent, Parents, Position, Stamp,
+    TierName, Timeline,
 };
 
 use super::look_up::Gathered;
 use super::{Fill, Found, NotAdmitted, Pending, speaks_for_itself};
 use crate::fetch::{FetchOutcome, Fetched, Fetcher};
-use crate::settings::Class;
 use crate::slot::TICK;
 use crate::write_back::Put;
 
 /// A fetch that contradicts what the node knows is repeated once.
 const ATTEMPTS: u32 = 2;
-const WAIT_MIN: Duration = Duration::from_millis(3);
-const WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// One round of asking the origin.
 struct Round {
     is_last: bool,
     /// Whether the origin told of something that a poll would have told the node.
     is_node_behind: bool,
+    asked: Asked,
     gathered: Gathered,
+    /// Flights that the origin has no answer for.
+    failed: Vec<Pending>,
+}
+
+impl Round {
+    fn fail(&mut self, mut pending: Pending, error: Error) {
+        pending.failure = Some(error);
+        self.failed.push(pending);
+    }
+}
+
+/// What the node knew before it asked, and what an origin without a change log therefore reflects: a change is posted after it was made,
+/// so who has applied it and asks then gets it.
+#[derive(Default)]
+struct Asked {
+    knowledge: Option<Knowledge>,
+    parents: Parents,
 }
 
 impl Fill {
@@ -36,71 +47,26 @@ impl Fill {
         if pending.is_empty() {
             return;
         }
-        if self.left().is_zero() {
-            self.run_out_of_time(pending, "looking for a copy");
-            return;
+        if !self.left().is_zero() {
+            return self.fetch_leased(pending).await;
         }
-        let (mine, others) = self.lease(pending).await;
-        join(self.fetch_mine(mine), self.wait_for_others(others)).await;
-    }
-
-    fn run_out_of_time(&self, pending: Vec<Pending>, what: &str) {
-        for pending in pending {
-            let error = Error::new(ErrorKind::OriginTimeout, what);
-            self.land_without_origin(pending, error);
-        }
-    }
-
-    /// Splits flights into those that this node fetches and those that another node is fetching. A warm-up takes no lease: it may have
-    /// to wait for its turn, and readers of all nodes would wait with it.
-    async fn lease(&self, pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
-        let leases = self.engine.leases.as_ref();
-        let (Some(leases), Some(keys)) = (
-            leases.filter(|_| self.class != Class::Warm),
-            self.tier_keys(&pending),
-        ) else {
-            return (pending, Vec::new());
+        let late = |pending| Pending {
+            failure: Some(Error::new(ErrorKind::OriginTimeout, "looking for a copy")),
+            ..pending
         };
-        let mut outcomes = leases.acquire_many(&keys).await;
-        outcomes.resize(keys.len(), LeaseOutcome::Unavailable);
-        let counters = &self.engine.counters.leases;
-        let (mut mine, mut others) = (Vec::new(), Vec::new());
-        for (mut pending, outcome) in pending.into_iter().zip(outcomes) {
-            match outcome {
-                LeaseOutcome::Acquired(token) => {
-                    counters.acquired.increment(1);
-                    pending.lease = Some(token);
-                    mine.push(pending);
-                }
-                LeaseOutcome::Unavailable => {
-                    counters.unavailable.increment(1);
-                    mine.push(pending);
-                }
-                LeaseOutcome::Held => {
-                    counters.held.increment(1);
-                    others.push(pending);
-                }
-            }
-        }
-        (mine, others)
-    }
-
-    fn tier_keys(&self, pending: &[Pending]) -> Option<Vec<TierKey>> {
-        let knowledge = self.engine.follower.knowledge()?;
-        Some(
-            pending
-                .iter()
-                .map(|pending| self.tier_key(&knowledge, pending))
-                .collect(),
-        )
+        self.land_without_origin(pending.into_iter().map(late).collect())
+            .await;
     }
 
     /// Fetches, lands, puts to L2 and only then gives the leases up, so that who waits for one finds the copy.
-    async fn fetch_mine(&self, open: Vec<Pending>) {
+    pub(super) async fn fetch_mine(&self, mut open: Vec<Pending>) {
         if open.is_empty() {
             return;
         }
-        let leases = self.held_leases(&open);
+        let leases: Vec<_> = open
+            .iter_mut()
+            .filter_map(|pending| pending.lease.take())
+            .collect();
         let puts = self.renewing(&leases, self.fetch_rounds(open)).await;
         if let (Some(table), false) = (&self.engine.leases, leases.is_empty()) {
             self.engine.write_l2(&puts).await;
@@ -118,10 +84,13 @@ impl Fill {
             let mut round = Round {
                 is_last: attempt == ATTEMPTS,
                 is_node_behind: false,
+                asked: self.asked(),
                 gathered: Gathered::default(),
+                failed: Vec::new(),
             };
             open = self.fetch_once(open, &mut round).await;
             puts.append(&mut round.gathered.puts);
+            self.land_without_origin(round.failed).await;
             if open.is_empty() {
                 break;
             }
@@ -131,33 +100,6 @@ impl Fill {
             }
         }
         puts
-    }
-
-    fn held_leases(&self, pending: &[Pending]) -> Vec<(TierKey, LeaseToken)> {
-        let Some(keys) = self.tier_keys(pending) else {
-            return Vec::new();
-        };
-        let held = pending
-            .iter()
-            .zip(keys)
-            .filter_map(|(pending, key)| pending.lease.map(|token| (key, token)));
-        held.collect()
-    }
-
-    /// Renews leases while `work` goes on, so that a lease can be short and a dead holder is soon known.
-    async fn renewing<T>(
-        &self,
-        leases: &[(TierKey, LeaseToken)],
-        work: impl Future<Output = T>,
-    ) -> T {
-        let Some(table) = self.engine.leases.as_ref().filter(|_| !leases.is_empty()) else {
-            return work.await;
-        };
-        let (work, renewals) = (Box::pin(work), Box::pin(renew(table, leases)));
-        match select(work, renewals).await {
-            Either::Left((done, _)) => done,
-            Either::Right((never, _)) => match never {},
-        }
     }
 
     /// One round; gives back what has to be fetched again, because it contradicts what the node knows.
@@ -182,11 +124,11 @@ impl Fill {
         outcome: FetchOutcome,
         round: &mut Round,
     ) -> Option<Pending> {
-        let found = outcome.and_then(|fetched| self.found(&pending, &fetched));
+        let found = outcome.and_then(|fetched| self.found(&pending, &fetched, &round.asked));
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                self.land_without_origin(pending, error);
+                round.fail(pending, error);
                 return None;
             }
         };
@@ -247,15 +189,23 @@ impl Fill {
             None => {
                 Self::keep_stale(&mut pending, found, admission);
                 let context = "the origin answers for another database or another time";
-                self.land_without_origin(pending, Error::new(ErrorKind::OriginFailed, context));
+                round.fail(pending, Error::new(ErrorKind::OriginFailed, context));
             }
         }
         None
     }
 
-    fn found(&self, pending: &Pending, fetched: &Fetched) -> Result<Found, Error> {
-        let knowledge = self.engine.follower.knowledge();
-        let hist = match (fetched.head, knowledge) {
+    fn asked(&self) -> Asked {
+        let name = &self.source.namespace.name;
+        let version = self.ledger().parent_floor(FloorKey::namespace(name));
+        Asked {
+            knowledge: self.engine.follower.knowledge(),
+            parents: Parents::new(&[Parent::namespace(name, version)]).unwrap_or_default(),
+        }
+    }
+
+    fn found(&self, pending: &Pending, fetched: &Fetched, asked: &Asked) -> Result<Found, Error> {
+        let hist = match (fetched.head, asked.knowledge) {
             (Some(head), _) => head.hist,
             (None, Some(knowledge)) => knowledge.hist,
             (None, None) => Hist::default(),
@@ -268,19 +218,18 @@ impl Fill {
             Boot::default()
         };
         Ok(Found {
-            entry: self.entry(pending, fetched)?,
+            entry: self.entry(pending, fetched, asked)?,
             tier: TierName::Origin,
             hist,
             as_of,
         })
     }
 
-    fn entry(&self, pending: &Pending, fetched: &Fetched) -> Result<Entry, Error> {
+    fn entry(&self, pending: &Pending, fetched: &Fetched, asked: &Asked) -> Result<Entry, Error> {
         let document = &fetched.document;
-        let knowledge = self.engine.follower.knowledge();
-        let (timeline, position) = match (fetched.head, knowledge) {
+        let (timeline, position) = match (fetched.head, asked.knowledge) {
             (Some(head), _) => (head.timeline, head.position),
-            (None, Some(knowledge)) => (knowledge.timeline, Position::default()),
+            (None, Some(knowledge)) => (knowledge.timeline, knowledge.cursor.position),
             (None, None) => (Timeline::default(), Position::default()),
         };
         let stamp = Stamp {
@@ -304,7 +253,10 @@ impl Fill {
             None => Entry::absent(stamp, fetched_at),
         };
         entry.valid_until = document.valid_until;
-        entry.parents = fetched.parents.clone();
+        entry.parents = match fetched.head {
+            Some(_) => fetched.parents.clone(),
+            None => asked.parents.clone(),
+        };
         let fetch_us = u32::try_from(fetched.took.as_micros()).unwrap_or(u32::MAX);
         entry.facts = FillFacts {
             node: self.engine.settings.node,
@@ -337,39 +289,6 @@ impl Fill {
         );
         Err(Error::new(ErrorKind::TooLarge, context))
     }
-
-    /// Waits for the copies of other nodes in L2, as long as their leases live.
-    async fn wait_for_others(&self, mut others: Vec<Pending>) {
-        let mut pause = WAIT_MIN;
-        while !others.is_empty() {
-            if self.left().is_zero() {
-                self.run_out_of_time(others, "waiting for another node's fetch");
-                return;
-            }
-            tokio::time::sleep(pause.min(self.left())).await;
-            pause = (pause * 3 / 2).min(WAIT_MAX);
-            let before = others.len();
-            let open = self.look_up_l2(others).await;
-            self.engine
-                .counters
-                .leases
-                .waited
-                .increment((before - open.len()) as u64);
-            if open.is_empty() {
-                return;
-            }
-            let (mine, still) = self.lease(open).await;
-            if !mine.is_empty() {
-                self.engine
-                    .counters
-                    .leases
-                    .expired
-                    .increment(mine.len() as u64);
-                self.fetch_mine(mine).await;
-            }
-            others = still;
-        }
-    }
 }
 
 impl Found {
@@ -377,13 +296,5 @@ impl Found {
         let stamp = self.entry.stamp;
         self.hist == knowledge.hist
             && (stamp.timeline, stamp.position) > (knowledge.timeline, knowledge.cursor.position)
-    }
-}
-
-/// Extends leases until it is dropped. Beside the work and not in turns with it: a table that hangs must not hold up what was fetched.
-async fn renew(table: &Arc<dyn Leases>, leases: &[(TierKey, LeaseToken)]) -> Infallible {
-    loop {
-        tokio::time::sleep(table.ttl() / 3).await;
-        table.renew_many(leases).await;
     }
 }

@@ -5,34 +5,49 @@ use std::sync::Arc;
 use hotshelf_coherence::{Admission, Generation, HitContext, Refusal, Verdict, judge, over_age};
 use hotshelf_model::{Error, ErrorKind, TierName};
 
-use super::{Fill, Found, NEVER, Pending};
+use super::{BEFORE_POLLS, Fill, Found, Pending};
 use crate::flight::Landed;
 use crate::ledger::Sight;
 use crate::settings::Class;
 use crate::slot::Slot;
 
 impl Fill {
-    /// Lands a flight that got no fresh copy: stale within the cap, or the error.
-    pub(super) fn land_without_origin(&self, pending: Pending, error: Error) {
+    /// Lands flights that the origin has no answer for: stale within the cap, or the error. Before an error, tiers that could not be
+    /// asked are asked again.
+    pub(super) async fn land_without_origin(&self, failed: Vec<Pending>) {
+        let without_copy = failed
+            .into_iter()
+            .filter_map(|pending| self.land_stale(pending));
+        let (unasked, hopeless): (Vec<_>, Vec<_>) =
+            without_copy.partition(|pending| pending.is_unasked);
+        hopeless.into_iter().for_each(land_failed);
+        let left = self.look_up(unasked).await;
+        left.into_iter()
+            .filter_map(|pending| self.land_stale(pending))
+            .for_each(land_failed);
+    }
+
+    /// Lands a flight with the best copy that is within the stale cap; gives it back if there is none.
+    fn land_stale(&self, pending: Pending) -> Option<Pending> {
         let engine = &self.engine;
         // Before the look at L1.
         let context = self.context();
         let sight = self.ledger().sight(pending.floor_key);
         let Some((slot, tier)) = self.best_stale(&sight, &pending, &context) else {
             drop(sight);
-            pending.guard.land(Err(error));
-            return;
+            return Some(pending);
         };
         let held = slot.held();
         let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
         let age = over_age(&held, self.ledger().proved_at(&slot, &context), &context);
         if !fresh && age > self.source.namespace.policy.stale_cap {
             drop(sight);
-            pending.guard.land(Err(error));
-            return;
+            return Some(pending);
         }
-        tracing::debug!(key = %pending.guard.key(), ?error, "serving what is held, because the origin has no answer");
-        if self.class == Class::Interactive || error.kind() != ErrorKind::Shed {
+        let failure = pending.failure.as_ref();
+        tracing::debug!(key = %pending.guard.key(), ?failure, "serving what is held, because the origin has no answer");
+        let is_shed = failure.is_some_and(|error| error.kind() == ErrorKind::Shed);
+        if self.class == Class::Interactive || !is_shed {
             slot.keep_quiet(context.now.plus(engine.settings.retry_after));
         }
         if tier != TierName::L1 {
@@ -45,7 +60,9 @@ impl Fill {
             slot,
             tier,
             stale: !fresh,
+            low: None,
         }));
+        None
     }
 
     /// The best copy that is not known to be outdated.
@@ -55,23 +72,20 @@ impl Fill {
         pending: &Pending,
         context: &HitContext,
     ) -> Option<(Arc<Slot>, TierName)> {
-        let floor = self.floor(sight).max(pending.floor);
-        let tracked = self.source.namespace.tracked;
+        let floor = sight.floor().max(pending.floor);
         let held = pending
             .held
             .as_ref()
             .filter(|slot| slot.version() >= floor && self.ledger().is_living(slot, context));
         let found = pending.stale.as_ref().filter(|found| {
-            let of_this_history = !tracked
-                || sight
-                    .known()
-                    .is_some_and(|(known, _)| known.hist == found.hist);
-            let parents_live = !tracked || sight.parents_live(&found.entry.parents);
-            of_this_history && parents_live && found.entry.stamp.version >= floor
+            let known = sight.known();
+            known.is_none_or(|(known, _)| known.hist == found.hist)
+                && sight.parents_live(&found.entry.parents)
+                && found.entry.stamp.version >= floor
         });
         let generation = sight
             .known()
-            .map_or(NEVER, |(knowledge, _)| knowledge.generation);
+            .map_or(BEFORE_POLLS, |(knowledge, _)| knowledge.generation);
         match (held, found) {
             (Some(held), found) if found.is_none_or(|found| held.rank() >= found.rank()) => {
                 let slot = self.still_held(pending, held, generation);
@@ -109,14 +123,14 @@ impl Fill {
     pub(super) fn land_unproved(&self, pending: Pending, found: &Found, generation: Generation) {
         let sight = self.ledger().sight(pending.floor_key);
         let slot = self.unproved(&pending, found, generation);
-        let is_outdated =
-            slot.version() < self.floor(&sight) || !sight.parents_live(slot.parents());
+        let is_outdated = slot.version() < sight.floor() || !sight.parents_live(slot.parents());
         if is_outdated {
             drop(sight);
             pending.guard.land(Ok(Landed {
                 slot: Arc::new(slot),
                 tier: found.tier,
                 stale: false,
+                low: None,
             }));
         } else {
             self.land(sight, pending, slot, found.tier);
@@ -133,4 +147,10 @@ impl Fill {
             pending.stale = Some(found);
         }
     }
+}
+
+fn land_failed(mut pending: Pending) {
+    let failure = pending.failure.take();
+    let unknown = || Error::new(ErrorKind::Internal, "the fill failed without a reason");
+    pending.guard.land(Err(failure.unwrap_or_else(unknown)));
 }

@@ -22,6 +22,8 @@ fn wanted(floor: u64, class: Class) -> Wanted {
         class,
         generation: Generation(2),
         parent_generation: 1,
+        now: Boot(0),
+        until: Boot(9),
     }
 }
 

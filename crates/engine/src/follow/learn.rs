@@ -23,6 +23,7 @@ impl Follower {
             self.ledger.learn(asked, poll, is_lost)
         };
         self.tell(step, poll);
+        self.note_whether_astray(step, poll);
         if step == PollStep::OtherHistory {
             self.version_max.store(0, Ordering::Relaxed);
         }
@@ -41,6 +42,23 @@ impl Follower {
         step
     }
 
+    fn note_whether_astray(&self, step: PollStep, poll: &Poll) {
+        let (head, knowledge) = (poll.head, self.ledger.knowledge());
+        let timeline = knowledge.map(|knowledge| knowledge.timeline);
+        let is_astray = match step {
+            PollStep::LostHistory => true,
+            // Of a primary of the cursor's timeline only a poll that does not find the cursor's row is ignored.
+            PollStep::Ignored if head.primary && Some(head.timeline) == timeline => true,
+            PollStep::Ignored => return,
+            PollStep::UpToDate
+            | PollStep::Behind
+            | PollStep::Resync(_)
+            | PollStep::OtherHistory => false,
+        };
+        // Relaxed: polls and rows are taken in by one task.
+        self.is_astray.store(is_astray, Ordering::Relaxed);
+    }
+
     /// Notes what a poll will prove, and proves what has been reached.
     fn note_claim(
         &self,
@@ -53,6 +71,7 @@ impl Follower {
         let claim = if matches!(step, PollStep::Resync(_) | PollStep::OtherHistory) {
             self.claims.lock().clear();
             *self.unpublished.lock() = None;
+            self.ahead.store(0, Ordering::Relaxed);
             self.changes.restart(knowledge.cursor);
             // The cursor is this very poll's head, whose row is there with its nonce.
             let known_nonce = Some(poll.head_nonce);

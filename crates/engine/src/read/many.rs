@@ -103,7 +103,7 @@ impl Engine {
     ) -> Result<Answer, Error> {
         let (key, flight, started, joined) = match read {
             Reading::Done(answer) => return Ok(answer),
-            Reading::Alone(key) => return self.read(key, options).await,
+            Reading::Alone(key) => return self.get(key, options).await,
             Reading::Found(outcome, started) => {
                 self.count(outcome.as_ref(), started);
                 return outcome;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_engine::{Cache, Class, ReadOptions};
-use hotshelf_model::{BoxFuture, ErrorKind, LeaseOutcome, LeaseToken, Leases, TierKey, TierName};
+use hotshelf_model::{
+    BoxFuture, ErrorKind, LeaseOutcome, LeaseToken, Leases, Tier, TierKey, TierName,
+    UnavailableReason,
+};
 use hotshelf_testkit::FakeLeases;
 
 use crate::shop::{Node, Shop, key};
@@ -390,4 +393,81 @@ async fn a_reader_does_not_queue_behind_warm_ups_not_even_those_of_another_node(
     for read in begun {
         read.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_gets_nothing_from_the_database_uses_up_only_half_of_the_time() {
+    let mut shop = Shop::with_lamp();
+    let clock = Arc::clone(&shop.clock) as _;
+    shop.leases = Arc::new(FakeLeases::new(clock, Duration::from_secs(3600)));
+    let node = Arc::new(shop.node().await);
+    shop.leases.hold_elsewhere(&shop.tier_key("lamp"));
+    let read = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.read("lamp").await }
+    });
+    node.until("the reader waits for the lease", |_| {
+        shop.leases.refused() >= 3
+    })
+    .await;
+    shop.clock.advance(shop.settings.fill_timeout / 2);
+    assert_eq!(read.await.unwrap().1, TierName::Origin);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_of_some_keys_does_not_hold_up_the_copies_that_others_bring() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.fill_timeout = Duration::from_secs(60);
+    shop.origin.put("vase", "vase");
+    let nodes = nodes(&shop, 2).await;
+    nodes[0].get("vase").await.unwrap();
+    let vase = shop.tier_key("vase");
+    nodes[0]
+        .until("the vase is in L2", |_| shop.l2.entry(&vase).is_some())
+        .await;
+    let copy = shop.l2.entry(&vase).unwrap();
+    shop.l2.clear();
+    shop.leases.hold_elsewhere(&shop.tier_key("lamp"));
+    shop.clock.advance(shop.leases.ttl() / 2);
+    shop.leases.hold_elsewhere(&vase);
+    shop.origin.answers.hold();
+    let batch = tokio::spawn({
+        let node = Arc::clone(&nodes[1]);
+        let keys = [key("lamp"), key("vase")];
+        async move { node.cache.get_many(&keys, ReadOptions::default()).await }
+    });
+    let refused = shop.leases.refused();
+    nodes[1]
+        .until("both leases are waited for", |_| {
+            shop.leases.refused() >= refused + 2
+        })
+        .await;
+    shop.clock.advance(shop.leases.ttl() / 2);
+    shop.origin.answers.arrived(1).await;
+    shop.l2.put_many(&[(vase, copy)]).await;
+    nodes[1]
+        .until("the vase has landed while the lamp is fetched", |node| {
+            node.cache.try_get(&key("vase")).is_some()
+        })
+        .await;
+    shop.origin.answers.release();
+    for answer in batch.await.unwrap() {
+        answer.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_joins_a_fill_that_a_tier_holds_up_for_ever() {
+    let shop = Shop::with_lamp();
+    let node = Arc::new(shop.node().await);
+    shop.l2.lookups.hold();
+    let stuck = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.get("lamp").await.map(drop) }
+    });
+    shop.l2.lookups.arrived(1).await;
+    shop.l2.fail(UnavailableReason::Open);
+    shop.clock.advance(shop.settings.fill_timeout);
+    assert_eq!(node.read("lamp").await.1, TierName::Origin);
+    stuck.abort();
 }

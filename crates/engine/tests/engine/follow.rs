@@ -553,7 +553,7 @@ async fn a_restarted_node_serves_its_disk_without_a_check_per_copy() {
         .await;
     shop.origin.put("p1", "changed before the checkpoint");
     node.catch_up().await;
-    node.cache.write_checkpoint().await;
+    node.cache.stop().await;
     let disk = Arc::clone(&node.l3);
     drop(node);
     shop.origin.put("p2", "changed while it was down");
@@ -587,7 +587,7 @@ async fn a_damaged_checkpoint_or_none_costs_checks_and_no_truth() {
         }
         node.until("the copies are on disk", |node| node.l3.len() == 2)
             .await;
-        node.cache.write_checkpoint().await;
+        node.cache.stop().await;
         let disk = Arc::clone(&node.l3);
         drop(node);
         shop.l2.clear();
@@ -617,7 +617,7 @@ async fn a_checkpoint_from_before_a_lost_tail_is_of_no_use() {
     node.get("lamp").await.unwrap();
     node.until("the copy is on disk", |node| node.l3.len() == 1)
         .await;
-    node.cache.write_checkpoint().await;
+    node.cache.stop().await;
     let disk = Arc::clone(&node.l3);
     drop(node);
     shop.l2.clear();

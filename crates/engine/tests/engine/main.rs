@@ -4,6 +4,8 @@
 mod batch;
 mod fill;
 mod follow;
+mod follower;
+mod posted;
 mod proof;
 mod properties;
 mod read;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures_util::poll;
 use hotshelf_engine::{Cache, ReadOptions};
 use hotshelf_model::{
-    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Hist, Kind, LogRead, Poll, Position, TierName,
-    VersionToken,
+    BoxFuture, ChangeLog, DbTime, Error, ErrorKind, Hist, Id, Kind, LogRead, Poll, Position,
+    TierName, VersionToken,
 };
 use hotshelf_testkit::FakeOrigin;
 use parking_lot::Mutex;
 
-use crate::shop::{Node, Shop, key, stale_by, text};
+use crate::shop::{Node, Shop, key, products, stale_by, text};
 
 const LAMP: &str = r#"{"id":"lamp","price":10}"#;
 
@@ -465,4 +465,47 @@ async fn a_poll_that_panics_is_not_the_last() {
         .start();
     shop.over(cache).catch_up().await;
     assert!(!*log.panics.lock());
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_proof_a_copy_from_a_tier_is_checked_by_its_version() {
+    let shop = Shop::with_lamp();
+    let first = shop.node().await;
+    first.get("lamp").await.unwrap();
+    in_l2(&shop, &first, 1).await;
+    shop.origin.leave_unsettled(true);
+    let second = shop.node_without_waiting();
+    second
+        .until("the node has polled", |node| {
+            node.cache.status().position.is_some()
+        })
+        .await;
+    assert_eq!(second.cache.status().proof_age, None);
+    assert_eq!(
+        second.read("lamp").await,
+        (LAMP.to_owned(), TierName::L2, true)
+    );
+    assert_eq!(
+        (shop.origin.fetches(), shop.origin.versions_calls()),
+        (1, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_first_poll_too_a_node_keeps_nothing_older_than_its_own_write() {
+    let shop = Shop::with_lamp();
+    shop.origin.fail_polls(ErrorKind::OriginFailed);
+    let node = Arc::new(shop.node_without_waiting());
+    shop.origin.answers.hold();
+    let reader = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.read("lamp").await.0 }
+    });
+    shop.origin.answers.arrived(1).await;
+    let version = shop.origin.put("lamp", "written here");
+    node.cache
+        .written(&products(), &Id::new("lamp").unwrap(), version);
+    shop.origin.answers.release();
+    assert_eq!(reader.await.unwrap(), "written here");
+    assert_eq!(node.read("lamp").await.0, "written here");
 }

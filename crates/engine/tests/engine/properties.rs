@@ -481,7 +481,7 @@ impl World {
     async fn restart(&mut self, node: usize, saves: bool) {
         let (cache, l3, bus) = self.nodes.remove(node);
         if saves {
-            cache.write_checkpoint().await;
+            cache.stop().await;
         }
         drop((cache, bus));
         let started = self.start(node, l3);

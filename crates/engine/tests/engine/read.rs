@@ -303,22 +303,6 @@ async fn the_version_of_another_product_is_given_up_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_origin_without_a_change_log_is_bounded_by_its_ttl() {
-    let mut shop = Shop::with_lamp();
-    shop.namespace.tracked = false;
-    let node = shop.node().await;
-    node.get("lamp").await.unwrap();
-    shop.origin.put("lamp", "new");
-    node.catch_up().await;
-    assert_eq!(node.read("lamp").await.0, LAMP);
-    node.pass(shop.namespace.policy.ttl_hard).await;
-    assert_eq!(
-        node.read("lamp").await,
-        ("new".to_owned(), TierName::Origin, true)
-    );
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_unknown_namespace_is_an_error_of_its_own() {
     let shop = Shop::new();
     let node = shop.node().await;
@@ -353,4 +337,30 @@ async fn a_fresh_answer_says_how_long_and_since_when() {
         ttl < hard - Duration::from_secs(90) && ttl > hard - Duration::from_secs(110),
         "{ttl:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_once_does_not_drive_out_what_is_read_again_and_again() {
+    let mut shop = Shop::new();
+    shop.settings.l1_bytes_max = 64 << 10;
+    for id in 0..1_000 {
+        shop.origin.put(&format!("p{id}"), "document");
+    }
+    let node = shop.node().await;
+    let popular: Vec<_> = (0..20).map(|id| format!("p{id}")).collect();
+    for id in 20..200 {
+        node.get(&format!("p{id}")).await.unwrap();
+    }
+    for _ in 0..4 {
+        for id in &popular {
+            node.get(id).await.unwrap();
+        }
+    }
+    for id in 200..1_000 {
+        node.get(&format!("p{id}")).await.unwrap();
+    }
+    let kept = popular
+        .iter()
+        .filter(|id| node.cache.try_get(&key(id)).is_some());
+    assert_eq!(kept.count(), popular.len());
 }

@@ -1,10 +1,11 @@
 //! What is served when the origin has no answer: labelled, within the cap, and without asking it once per read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_model::{ErrorKind, TierName};
+use hotshelf_model::{ErrorKind, TierName, UnavailableReason};
 
-use crate::shop::{Shop, stale_by, text};
+use crate::shop::{Shop, key, stale_by, text};
 
 const LAMP: &str = r#"{"id":"lamp","price":10}"#;
 
@@ -154,4 +155,30 @@ async fn without_a_copy_a_failing_origin_is_an_error_with_its_kind() {
         ErrorKind::OriginTimeout
     );
     shop.origin.requests.release();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tier_that_could_not_be_asked_is_asked_again_before_a_read_fails() {
+    let shop = Shop::with_lamp();
+    let node = Arc::new(shop.node().await);
+    node.get("lamp").await.unwrap();
+    node.until("the copy is in L2 and L3", |node| {
+        shop.l2.len() == 1 && node.l3.len() == 1
+    })
+    .await;
+    for tier in [&shop.l2, &node.l3] {
+        node.cache.remove_from_l1(&key("lamp"));
+        shop.origin.fail_fetches(ErrorKind::OriginFailed);
+        shop.origin.requests.hold();
+        shop.l2.fail(UnavailableReason::Deadline);
+        node.l3.fail(UnavailableReason::Deadline);
+        let reader = tokio::spawn({
+            let node = Arc::clone(&node);
+            async move { node.read("lamp").await }
+        });
+        shop.origin.requests.arrived(1).await;
+        tier.recover();
+        shop.origin.requests.release();
+        assert_eq!(reader.await.unwrap().0, LAMP);
+    }
 }

@@ -11,8 +11,11 @@ mod shop;
 use std::time::Duration;
 
 use hotshelf_engine::ReadOptions;
-use hotshelf_model::{ErrorKind, UnavailableReason};
+
+use hotshelf_model::message::encode_row;
+use hotshelf_model::{Bus as _, Channel, ErrorKind, LogRow, Position, TierName, UnavailableReason};
 use hotshelf_telemetry::Recorder;
+use hotshelf_testkit::FakeHub;
 
 use crate::shop::{Shop, key};
 
@@ -77,4 +80,48 @@ async fn every_read_and_lookup_is_counted_once_and_a_breaker_is_shown() {
     // The clock of this runtime goes on by itself.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(counter(&recorder, breaker), 2);
+    a_slower_tier_is_counted(&recorder).await;
+    a_row_ahead_of_a_resync_leaves_no_gap(&recorder).await;
+}
+
+async fn a_slower_tier_is_counted(recorder: &Recorder) {
+    let shop = Shop::with_lamp();
+    let node = shop.node().await;
+    node.get("lamp").await.unwrap();
+    node.until("the copy is in L2 and L3", |node| {
+        shop.l2.len() == 1 && node.l3.len() == 1
+    })
+    .await;
+    node.cache.remove_from_l1(&key("lamp"));
+    let before = lookups(recorder, "l2", "hit");
+    shop.l2.lookups.hold();
+    assert_eq!(node.get("lamp").await.unwrap().tier(), TierName::L3);
+    assert_eq!(lookups(recorder, "l2", "hit"), before);
+    shop.l2.lookups.release();
+    node.until("the slower tier is counted", |_| {
+        lookups(recorder, "l2", "hit") == before + 1
+    })
+    .await;
+}
+
+async fn a_row_ahead_of_a_resync_leaves_no_gap(recorder: &Recorder) {
+    let shop = Shop::with_lamp();
+    let hub = FakeHub::new(1);
+    let node = shop.node_on(&hub).await;
+    let far = LogRow {
+        hist: shop.origin.head().hist,
+        timeline: shop.origin.head().timeline,
+        position: Position(1_000),
+        nonce: 1,
+        records: Vec::new(),
+    };
+    hub.join().publish(Channel::Log, encode_row(&far));
+    let rows = "hotshelf_change_log_rows_total{source=\"bus\"}";
+    node.until("the row has come", |_| counter(recorder, rows) == 1)
+        .await;
+    shop.lose_rows();
+    node.catch_up().await;
+    shop.origin.put("vase", "vase");
+    node.catch_up().await;
+    assert_eq!(counter(recorder, "hotshelf_change_log_gaps_total"), 0);
 }

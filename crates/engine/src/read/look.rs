@@ -1,0 +1,172 @@
+//! The looks of a read at L1: the synchronous hit, and what L1 has for those that no fill could answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age};
+use hotshelf_model::{Key, KeyRef, TierName, Version, VersionToken};
+
+use crate::answer::Answer;
+use crate::cache::{Engine, ReadOptions};
+use crate::flight::Landed;
+use crate::slot::Slot;
+
+impl Engine {
+    /// The answer that L1 can give now.
+    #[inline]
+    pub(crate) fn try_get(self: &Arc<Self>, key: KeyRef<'_>) -> Option<Answer> {
+        let context = self.follower.context();
+        self.answer_at_once(self.l1.get(key)?, key, None, &context)
+    }
+
+    /// The same, if it is of the version that `token` names or of a newer one.
+    pub(crate) fn try_get_version(
+        self: &Arc<Self>,
+        key: KeyRef<'_>,
+        token: VersionToken,
+    ) -> Option<Answer> {
+        let context = self.follower.context();
+        self.answer_at_once(self.l1.get(key)?, key, Some(token), &context)
+    }
+
+    /// The answer that L1 can give to a read before anything else is tried.
+    pub(crate) fn first_look(self: &Arc<Self>, key: &Key, options: ReadOptions) -> Option<Answer> {
+        let context = self.follower.context();
+        let slot = if options.is_looked_up {
+            self.l1.peek(key)?
+        } else {
+            self.l1.get(key)?
+        };
+        self.answer_at_once(slot, key.into(), options.min_version, &context)
+    }
+
+    #[inline]
+    fn answer_at_once(
+        self: &Arc<Self>,
+        slot: Arc<Slot>,
+        key: KeyRef<'_>,
+        min_version: Option<VersionToken>,
+        context: &HitContext,
+    ) -> Option<Answer> {
+        let (landed, held) = self.look(slot, key, context)?;
+        min_version
+            .is_none_or(|token| landed.slot.satisfies(landed.stale, token))
+            .then(|| self.l1_answer(landed, &held, context))
+    }
+
+    /// What L1 holds, if it may be served now. `context` was taken before it was looked up.
+    #[inline]
+    fn look(
+        self: &Arc<Self>,
+        slot: Arc<Slot>,
+        key: KeyRef<'_>,
+        context: &HitContext,
+    ) -> Option<(Landed, Held)> {
+        if !self.follower.ledger.is_living(&slot, context) {
+            return None;
+        }
+        let held = slot.held();
+        let stale = match judge(&held, context) {
+            Verdict::Fresh => false,
+            Verdict::RefreshDue => {
+                self.start_refresh(key, &slot, context.now);
+                false
+            }
+            verdict => {
+                self.may_serve_stale_now(key, &slot, &held, context, verdict)?;
+                true
+            }
+        };
+        let landed = Landed {
+            slot,
+            tier: TierName::L1,
+            stale,
+            low: None,
+        };
+        Some((landed, held))
+    }
+
+    /// What L1 holds, if it may be served now, for a read that has looked before.
+    pub(super) fn look_again(self: &Arc<Self>, key: &Key) -> Option<Landed> {
+        let context = self.follower.context();
+        let slot = self.l1.peek(key)?;
+        let (landed, _) = self.look(slot, key.into(), &context)?;
+        Some(landed)
+    }
+
+    /// A hit in L1 as the answer to a read, counted.
+    #[inline]
+    fn l1_answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
+        let proved_at = if held.tracked && held.generation == context.generation {
+            held.as_of.max(context.proof)
+        } else {
+            self.follower.proved_at(&landed.slot, context)
+        };
+        let answer = Answer::new(landed, held, proved_at, context);
+        if self.counters.l1_hit(answer.kind(), answer.freshness) {
+            self.counters
+                .l1_seconds(self.clock.now().since(context.now));
+        }
+        answer
+    }
+
+    /// A copy that is not fresh is served at once when the origin is known not to answer; the refresh class keeps trying.
+    #[cold]
+    fn may_serve_stale_now(
+        self: &Arc<Self>,
+        key: KeyRef<'_>,
+        slot: &Arc<Slot>,
+        held: &Held,
+        context: &HitContext,
+        verdict: Verdict,
+    ) -> Option<()> {
+        let node_is_unproven =
+            held.tracked && context.now.since(context.proof) > context.staleness_bound;
+        let origin_is_silent =
+            verdict == Verdict::Unproven || node_is_unproven || slot.is_quiet(context.now);
+        if !origin_is_silent || !self.is_within_cap(key, slot, held, context) {
+            return None;
+        }
+        if verdict != Verdict::Unproven && !slot.is_quiet(context.now) {
+            self.start_refresh(key, slot, context.now);
+        }
+        Some(())
+    }
+
+    /// Whether a copy that L1 holds is not held too long beyond what was promised.
+    fn is_within_cap(
+        &self,
+        key: KeyRef<'_>,
+        slot: &Slot,
+        held: &Held,
+        context: &HitContext,
+    ) -> bool {
+        let cap = self
+            .source(key)
+            .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
+        over_age(held, self.follower.proved_at(slot, context), context) <= cap
+    }
+
+    /// What L1 holds and may be served, fresh or not.
+    pub(super) fn living(&self, key: &Key, context: &HitContext) -> Option<Arc<Slot>> {
+        self.l1
+            .peek(key)
+            .filter(|slot| self.follower.ledger.is_living(slot, context))
+    }
+
+    pub(super) fn stale_from_l1(&self, key: &Key, floor: Version) -> Option<Landed> {
+        let context = self.follower.context();
+        let slot = self
+            .living(key, &context)
+            .filter(|slot| slot.version() >= floor)?;
+        let held = slot.held();
+        let stale = !matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
+        let servable = !stale || self.is_within_cap(key.into(), &slot, &held, &context);
+        servable.then_some(Landed {
+            slot,
+            tier: TierName::L1,
+            stale,
+            low: None,
+        })
+    }
+}
