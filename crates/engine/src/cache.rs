@@ -40,9 +40,6 @@ pub struct ReadOptions {
     pub min_version: Option<VersionToken>,
     /// How urgent it is.
     pub class: Class,
-    /// Whether the caller has just asked [`Cache::try_get`] for this read in vain, so that it is not counted again when L1 chooses what to
-    /// keep. [`Cache::get_many`] takes no notice of it.
-    pub is_looked_up: bool,
 }
 
 impl Default for ReadOptions {
@@ -51,7 +48,6 @@ impl Default for ReadOptions {
             deadline: Duration::from_secs(5),
             min_version: None,
             class: Class::Interactive,
-            is_looked_up: false,
         }
     }
 }

@@ -254,13 +254,11 @@ impl Fill {
         self.engine
             .l1
             .put(&sight, pending.guard.key(), Arc::clone(&slot));
-        let low = sight.known().map(|(known, _)| known.low);
         drop(sight);
         pending.guard.land(Ok(Landed {
             slot,
             tier,
             stale: false,
-            low,
         }));
     }
 

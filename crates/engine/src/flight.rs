@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hotshelf_coherence::Generation;
-use hotshelf_model::{Boot, Error, ErrorKind, Key, Position, TierName, Version};
+use hotshelf_model::{Boot, Error, ErrorKind, Key, TierName, Version};
 use hotshelf_telemetry::{Counter, Gauge, metric};
 use tokio::sync::Notify;
 
@@ -28,8 +28,6 @@ pub(crate) struct Landed {
     pub(crate) tier: TierName,
     /// Whether it is only served because the origin has no answer.
     pub(crate) stale: bool,
-    /// The low mark when the copy was admitted and put to L1, if that is how it landed.
-    pub(crate) low: Option<Position>,
 }
 
 pub(crate) type Outcome = Result<Landed, Error>;

@@ -15,52 +15,27 @@
 //! Copies in L1 are not searched when a parent is bumped. They are checked against the parents' floors when they are touched and the
 //! parents' generation has moved since the last check, once for all copies that were read with the same parents.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+mod copies;
+
+use std::collections::VecDeque;
 
 use hotshelf_coherence::{
     Checkpoint, Cursor, Floor, FloorKey, Floors, Generation, HitContext, Knowledge, PollStep,
     ResyncReason, parents_live,
 };
-use hotshelf_model::{
-    Boot, Hist, Id, Key, NamespaceName, Parents, Poll, Position, Record, Version,
-};
+use hotshelf_model::{Boot, Hist, Id, NamespaceName, Parents, Poll, Position, Record, Version};
 use hotshelf_telemetry::{Counter, metric};
 
-use crate::flight::Flights;
-use crate::l1::L1;
 use crate::slot::Slot;
 use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, RwLock};
-use crate::variants::Variants;
+
+pub(crate) use copies::Copies;
 
 const SHARDS: usize = 64;
 /// Bumps of namespaces are few; a floor is given up after as many bumps of others.
 const PARENT_FLOORS_MAX: usize = 4096;
 /// Proofs of so many former generations are remembered, for honest labels on copies from before.
 const GENERATIONS_MAX: usize = 64;
-
-/// What this process holds of keys and has to let go when a newer version is known.
-#[derive(Debug)]
-pub(crate) struct Copies {
-    pub(crate) l1: Arc<L1>,
-    pub(crate) flights: Arc<Flights>,
-    /// The variants in use of each namespace.
-    pub(crate) variants: HashMap<Box<str>, Arc<Variants>>,
-}
-
-impl Copies {
-    /// Removes copies older than `version`, and lets nobody join a flight that may bring one.
-    fn remove_older(&self, namespace: &NamespaceName, id: &Id, version: Version) {
-        let Some(variants) = self.variants.get(namespace.as_str()) else {
-            return;
-        };
-        for variant in variants.in_use().iter() {
-            let key = Key::new(namespace, id, variant);
-            self.l1.remove_older(&key, version);
-            self.flights.detach(&key);
-        }
-    }
-}
 
 /// A version that somebody has written.
 #[derive(Clone, Copy, Debug)]

@@ -26,14 +26,12 @@ impl Engine {
     /// copy that is gone, or that was never kept, no more is known than when it was itself proved.
     fn landed_answer(&self, key: &Key, landed: Landed) -> Answer {
         let held = landed.slot.held();
-        // Before the look at the floors and at L1.
+        // Before the look at L1.
         let context = self.follower.context();
-        let is_in_l1 = || {
-            let in_l1 = self.l1.peek(key);
-            in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
-                && self.follower.ledger.is_living(&landed.slot, &context)
-        };
-        let is_proved = !held.tracked || self.shows_all(key, &landed) || is_in_l1();
+        let in_l1 = self.l1.peek(key);
+        let is_proved = !held.tracked
+            || in_l1.is_some_and(|slot| Arc::ptr_eq(&slot, &landed.slot))
+                && self.follower.ledger.is_living(&landed.slot, &context);
         let proved_at = if is_proved {
             self.follower.proved_at(&landed.slot, &context)
         } else {
@@ -44,25 +42,6 @@ impl Engine {
             || proves_itself(&held, &context);
         let stale = landed.stale || !is_fresh;
         Answer::new(Landed { stale, ..landed }, &held, proved_at, &context)
-    }
-
-    /// Whether a copy that was put to L1 when it landed shows every record of its key that was applied since, wherever the copy is now: no
-    /// floor was given up meanwhile, and none is above it. It spares L1 a look, which would count.
-    fn shows_all(&self, key: &Key, landed: &Landed) -> bool {
-        let slot = &landed.slot;
-        let sight = self
-            .follower
-            .ledger
-            .sight(FloorKey::of(key.namespace(), key.id()));
-        landed
-            .low
-            .zip(sight.known())
-            .is_some_and(|(low, (known, _))| {
-                low == known.low
-                    && slot.generation() == known.generation
-                    && slot.version() >= sight.floor()
-                    && sight.parents_live(slot.parents())
-            })
     }
 
     pub(crate) async fn get(

@@ -167,7 +167,6 @@ impl ApiState {
             deadline: self.settings.request_timeout,
             min_version,
             class: Class::Interactive,
-            is_looked_up: true,
         }
     }
 }

@@ -60,7 +60,6 @@ impl Fill {
             slot,
             tier,
             stale: !fresh,
-            low: None,
         }));
         None
     }
@@ -130,7 +129,6 @@ impl Fill {
                 slot: Arc::new(slot),
                 tier: found.tier,
                 stale: false,
-                low: None,
             }));
         } else {
             self.land(sight, pending, slot, found.tier);

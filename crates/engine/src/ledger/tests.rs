@@ -1,5 +1,8 @@
 //! What the ledger knows after single records; the orders of threads are in `interleavings`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use hotshelf_coherence::Verdict;
 use hotshelf_model::{
     Body, DbTime, Entry, FreshnessPolicy, Head, Hist, Namespace, Parent, Shape, Stamp, Timeline,
@@ -7,6 +10,8 @@ use hotshelf_model::{
 };
 
 use super::*;
+use crate::flight::Flights;
+use crate::l1::L1;
 use crate::slot::{Commons, Lifetime};
 
 const HEAD: u64 = 10;

@@ -32,12 +32,7 @@ impl Engine {
     /// The answer that L1 can give to a read before anything else is tried.
     pub(crate) fn first_look(self: &Arc<Self>, key: &Key, options: ReadOptions) -> Option<Answer> {
         let context = self.follower.context();
-        let slot = if options.is_looked_up {
-            self.l1.peek(key)?
-        } else {
-            self.l1.get(key)?
-        };
-        self.answer_at_once(slot, key.into(), options.min_version, &context)
+        self.answer_at_once(self.l1.get(key)?, key.into(), options.min_version, &context)
     }
 
     #[inline]
@@ -81,7 +76,6 @@ impl Engine {
             slot,
             tier: TierName::L1,
             stale,
-            low: None,
         };
         Some((landed, held))
     }
@@ -166,7 +160,6 @@ impl Engine {
             slot,
             tier: TierName::L1,
             stale,
-            low: None,
         })
     }
 }

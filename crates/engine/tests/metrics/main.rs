@@ -11,7 +11,6 @@ mod shop;
 use std::time::Duration;
 
 use hotshelf_engine::ReadOptions;
-
 use hotshelf_model::message::encode_row;
 use hotshelf_model::{Bus as _, Channel, ErrorKind, LogRow, Position, TierName, UnavailableReason};
 use hotshelf_telemetry::Recorder;
@@ -80,6 +79,7 @@ async fn every_read_and_lookup_is_counted_once_and_a_breaker_is_shown() {
     // The clock of this runtime goes on by itself.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(counter(&recorder, breaker), 2);
+
     a_slower_tier_is_counted(&recorder).await;
     a_row_ahead_of_a_resync_leaves_no_gap(&recorder).await;
 }
