@@ -7,9 +7,11 @@ use bytes::Bytes;
 use hotshelf_model::message::MESSAGE_BYTES_MAX;
 use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, FieldProblem, Mailbox, Published};
 use hotshelf_telemetry::{BusCounters, Counter, metric};
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::link::Link;
+use crate::rarely::Rarely;
 use crate::settings::NatsSettings;
 
 const NAME: &str = "nats";
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Mailbox,
     /// The largest message that the server takes.
     payload_bytes_max: AtomicUsize,
+    /// What the server says no to, which it may do for every message.
+    pub(crate) refusals: Mutex<Rarely>,
     pub(crate) counters: Counters,
 }
 
@@ -87,7 +91,7 @@ impl Bus for NatsBus {
 }
 
 impl Shared {
-    fn new(settings: &NatsSettings) -> Self {
+    pub(crate) fn new(settings: &NatsSettings) -> Self {
         let connects =
             |outcome| metric::BUS_CONNECTS.counter(&[("bus", NAME), ("outcome", outcome)]);
         let stores = |outcome| metric::BUS_STORES.counter(&[("bus", NAME), ("outcome", outcome)]);
@@ -95,6 +99,7 @@ impl Shared {
             inbox: Mailbox::new(settings.inbox_bytes_max),
             queue: Mailbox::new(settings.queue_bytes_max),
             payload_bytes_max: AtomicUsize::new(MESSAGE_BYTES_MAX),
+            refusals: Mutex::default(),
             counters: Counters {
                 bus: BusCounters::new(NAME),
                 connected: connects("ok"),

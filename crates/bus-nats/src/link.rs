@@ -142,7 +142,33 @@ fn react(event: &Event, losing: &watch::Sender<bool>, shared: &Shared) {
             losing.send_replace(true);
         }
         Event::SlowConsumer(_) => shared.inbox.lag(),
-        Event::ServerError(error) => tracing::warn!(%error, "nats refuses something"),
+        Event::ServerError(error) => {
+            if let Some(held_back) = shared.refusals.lock().say() {
+                tracing::warn!(%error, held_back, "nats refuses something");
+            }
+        }
         Event::Connected | Event::Draining | Event::LameDuckMode | Event::ClientError(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_nats::ServerError;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nats_refuses_is_said_once_a_minute() {
+        let shared = Shared::new(&NatsSettings::default());
+        let (losing, lost) = watch::channel(false);
+        for _ in 0..3 {
+            let refusal = ServerError::Other("Permissions Violation".to_owned());
+            react(&Event::ServerError(refusal), &losing, &shared);
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert_eq!(shared.refusals.lock().say(), Some(2), "one was said");
+        assert!(!*lost.borrow());
     }
 }

@@ -192,6 +192,7 @@ pub struct DatabaseConfig {
     /// `sqlite:PATH`, `postgres://...` or `postgresql://...`.
     pub url: SecretUrl,
     pub connections_max: u32,
+    pub write_connections_max: u32,
     pub statement_timeout: Duration,
     pub acquire_timeout: Duration,
     pub lock_timeout: Duration,

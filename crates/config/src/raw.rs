@@ -197,8 +197,7 @@ section! {
     /// Room for all answers to batches that their clients have not taken yet, at least `batch_bytes_max`; a batch for which there is none is
     /// answered 503.
     batches_bytes_max: usize = 256 * MIB, count(64 * KIB as u64, SIZE_MAX);
-    /// Most writes under way at once; further ones are answered 503. The database needs as many connections beside those of
-    /// `origin.concurrency_max`.
+    /// Most writes under way at once; further ones are answered 503. Each takes one of `database.write_connections_max` connections.
     writes_max: usize = 64, count(1, 10_000);
     /// Most clients that follow `/v1/changes` at once; further ones are answered 503.
     subscribers_max: usize = 1000, count(1, 100_000);
@@ -227,8 +226,10 @@ section! {
     RawDatabase "database"
     /// Where it is: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/NAME`.
     url: SecretUrl, Url(DATABASE_SCHEMES), unset "`sqlite:<node.data_dir>/hotshelf.sqlite`", example "\"postgres://hotshelf@127.0.0.1:5432/shop\"";
-    /// Most connections for documents and writes; the change log has its own.
+    /// Most connections for documents; writes and the change log have their own.
     connections_max: u32 = 16, count(1, 1000);
+    /// Most connections for writes over HTTP; further ones of `http.writes_max` wait for one. SQLite has one writer.
+    write_connections_max: u32 = 8, count(1, 1000);
     /// How long one statement may run.
     statement_timeout_ms: u64 = 2000, count(10, 600_000);
     /// How long to wait for a connection.

@@ -191,6 +191,7 @@ fn database(raw: &RawDatabase, data_dir: &Path) -> DatabaseConfig {
     DatabaseConfig {
         url: raw.url.clone().unwrap_or_else(|| sqlite_url(data_dir)),
         connections_max: raw.connections_max(),
+        write_connections_max: raw.write_connections_max(),
         statement_timeout: milliseconds(raw.statement_timeout_ms()),
         acquire_timeout: milliseconds(raw.acquire_timeout_ms()),
         lock_timeout: milliseconds(raw.lock_timeout_ms()),

@@ -105,6 +105,7 @@ pub(crate) fn sql(config: &Config) -> SqlSettings {
     SqlSettings {
         url: database.url.expose().to_owned(),
         connections_max: database.connections_max,
+        write_connections_max: database.write_connections_max,
         acquire_timeout: database.acquire_timeout,
         statement_timeout: database.statement_timeout,
         statement_cache_max: database.statement_cache_max,

@@ -45,9 +45,12 @@ impl Dialect {
 pub struct SqlSettings {
     /// `postgres://user:password@host:port/database` or `sqlite:path/to/file.db`.
     pub url: String,
-    /// Connections for documents and writes, 1 to 1,000. PostgreSQL gets 2 more, so that the change log is followed
-    /// when all of these are busy; SQLite has one that writes, and at most 8 that read.
+    /// Connections for documents, 1 to 1,000. PostgreSQL gets 2 more, so that the change log is followed when all of these are busy;
+    /// SQLite has one that writes, and at most 8 that read.
     pub connections_max: u32,
+    /// Connections for writes of products and for changes that are told, 1 to 1,000; further ones wait for `acquire_timeout` at most.
+    /// SQLite has no more than one.
+    pub write_connections_max: u32,
     /// How long a statement may wait for a connection, 1 ms to 1 minute.
     pub acquire_timeout: Duration,
     /// How long a statement may run, 1 ms to 10 minutes.
@@ -92,6 +95,7 @@ impl Default for SqlSettings {
         SqlSettings {
             url: "sqlite:hotshelf.db".to_owned(),
             connections_max: 16,
+            write_connections_max: 8,
             acquire_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
             statement_cache_max: 128,
@@ -105,6 +109,7 @@ impl fmt::Debug for SqlSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqlSettings")
             .field("connections_max", &self.connections_max)
+            .field("write_connections_max", &self.write_connections_max)
             .field("acquire_timeout", &self.acquire_timeout)
             .field("statement_timeout", &self.statement_timeout)
             .field("statement_cache_max", &self.statement_cache_max)
@@ -126,6 +131,11 @@ impl SqlSettings {
         check(
             (1..=1000).contains(&self.connections_max),
             "connections_max",
+            "must be 1 to 1000",
+        );
+        check(
+            (1..=1000).contains(&self.write_connections_max),
+            "write_connections_max",
             "must be 1 to 1000",
         );
         check(

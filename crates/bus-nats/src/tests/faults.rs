@@ -1,6 +1,22 @@
 //! NATS down, hung, killed, far away, unwilling: nobody waits, and it comes back without help.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::process::Command;
+
+use tokio::task::spawn_blocking;
+
 use super::*;
+
+/// In form; a server that asks for none takes any.
+const CREDENTIALS: &str = "\
+-----BEGIN NATS USER JWT-----
+eyJ0eXAiOiJKV1QifQ.e30.AA
+------END NATS USER JWT------
+-----BEGIN USER NKEY SEED-----
+SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY
+------END USER NKEY SEED------
+";
 
 /// Through a line that can be cut.
 fn behind(server: &NatsServer) -> (TcpProxy, NatsSettings) {
@@ -114,13 +130,29 @@ async fn a_bus_that_is_refused_goes_on_trying() {
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_cannot_be_read_are_no_reason_to_end() {
     let server = NatsServer::start().unwrap();
-    let folder = std::env::temp_dir().join("hotshelf-no-such-folder");
+    let folder = tempfile::TempDir::new().unwrap();
+    let (file, good) = (folder.path().join("node.creds"), folder.path().join("good"));
+    std::fs::write(&good, CREDENTIALS).unwrap();
+    // A pipe is opened for writing when somebody opens it for reading: so the first attempt is met for certain.
+    assert!(
+        Command::new("mkfifo")
+            .arg(&file)
+            .status()
+            .unwrap()
+            .success()
+    );
     let bus = connect(NatsSettings {
-        credentials: Some(folder.join("node.creds")),
+        credentials: Some(file.clone()),
         ..settings(server.url())
     });
-    let waiting = tokio::time::timeout(Duration::from_millis(200), bus.next());
-    assert!(waiting.await.is_err(), "it does not connect without them");
+    let pipe = file.clone();
+    let opening = spawn_blocking(move || OpenOptions::new().write(true).open(pipe));
+    let mut pipe = opening.await.unwrap().unwrap();
+    std::fs::rename(&good, &file).unwrap();
+    assert!(!bus.is_connected());
+    pipe.write_all(b"nothing that lets anybody in").unwrap();
+    drop(pipe);
+    assert_eq!(event(&bus).await, BusEvent::Connected);
 }
 
 /// Tasks of the client library included.

@@ -71,7 +71,13 @@ async fn rows_survive_the_server_and_the_stream_goes_on() {
     server.restart().unwrap();
     // A server that was killed may have kept less than it said.
     while event(&bus).await != BusEvent::Connected {}
+    let last = || number(&server, "last_seq");
+    let before = last().expect("the stream is there when the bus is connected");
     published(&bus, "after").await;
+    wait_until_async("the stream has the row", LIMIT, async || {
+        last() == Some(before + 1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

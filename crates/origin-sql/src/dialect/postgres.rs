@@ -37,6 +37,8 @@ const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Postgres {
     documents: PgPool,
+    /// Writes that wait for one row must not keep fetches from their connections.
+    writes: PgPool,
     log: PgPool,
     limit: Duration,
     /// Without a statement cache each statement gets a transaction, which keeps it on one server connection behind a pooler.
@@ -72,6 +74,7 @@ impl Postgres {
         let framed = |sql: &str| AssertSqlSafe(sql.replace("{state}", STATE)).into_sql_str();
         Ok(Postgres {
             documents: pool(settings.connections_max),
+            writes: pool(settings.write_connections_max),
             log: pool(LOG_CONNECTIONS),
             limit: settings.statement_timeout + GRACE,
             cached: settings.statement_cache_max > 0,

@@ -1,15 +1,17 @@
 //! Single products written through hotshelf, and posted changes, on both databases.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use hotshelf_model::{
     ChangeRecorder, ErrorKind, NamespaceName, PostedChange, ProductChange, ProductFields,
     ProductWrite, ProductWriter, Version, WriteEffect, WriteOutcome,
 };
-use hotshelf_testkit::PostgresServer;
+use hotshelf_testkit::{PostgresServer, wait_until_async};
 use serde_json::json;
 
-use super::shop::{Shop, id, json as document, price, product, products, shop, shops};
-use crate::{Dialect, SqlSettings};
+use super::shop::{Shop, fetch_from, id, json as document, price, product, products, shop, shops};
+use crate::{Database, Dialect, SqlSettings};
 
 fn write(id_text: &str, change: ProductChange, if_version: Option<Version>) -> ProductWrite {
     ProductWrite {
@@ -204,9 +206,9 @@ async fn a_condition_that_is_not_met_writes_nothing_and_says_the_version() {
 async fn of_twenty_conditional_writers_exactly_one_wins_each_version() {
     for shop in shops("write_contended").await {
         let settings = SqlSettings {
-            connections_max: 20,
-            acquire_timeout: std::time::Duration::from_secs(30),
-            statement_timeout: std::time::Duration::from_secs(30),
+            write_connections_max: 20,
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
             ..SqlSettings::default()
         };
         let node = shop.another(&settings);
@@ -236,13 +238,51 @@ async fn of_twenty_conditional_writers_exactly_one_wins_each_version() {
 }
 
 #[tokio::test]
+async fn writes_that_wait_for_a_row_take_no_connection_from_fetches() {
+    let shop = shop(Dialect::Postgres, "write_waiting", Vec::new()).await;
+    let put = |title| ProductChange::Put(whole(title));
+    shop.write("mug", put("Mug"), None).await;
+    let settings = SqlSettings {
+        connections_max: 1,
+        write_connections_max: 1,
+        ..SqlSettings::default()
+    };
+    let node = shop.another(&settings);
+    let Database::Postgres(database) = &shop.origin.database else {
+        panic!("it is PostgreSQL")
+    };
+    let mut holder = database.pool().begin().await.unwrap();
+    let lock = "SELECT 1 FROM hotshelf.product WHERE id = 'mug' FOR UPDATE";
+    sqlx::query(lock).execute(&mut *holder).await.unwrap();
+    let write = write("mug", put("Cup"), None);
+    let limit = Duration::from_secs(30);
+    let reading = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait_until_async("the write waits", limit, async || {
+            let count: i64 = sqlx::query_scalar(waits)
+                .fetch_one(database.pool())
+                .await
+                .unwrap();
+            count == 1
+        })
+        .await;
+        let fetch = fetch_from(&node, &products(), "currency=EUR", &["mug"]).await;
+        holder.rollback().await.unwrap();
+        fetch.unwrap()
+    };
+    let (written, fetch) = tokio::join!(node.write(&write), reading);
+    assert!(matches!(written.unwrap(), WriteOutcome::Written { .. }));
+    assert!(fetch.documents[0].is_ok());
+}
+
+#[tokio::test]
 async fn writers_of_every_kind_lose_no_update_and_do_not_lock_each_other_out() {
     for shop in shops("write_mixed").await {
         shop.write("mug", ProductChange::Put(whole("Mug")), None)
             .await;
         let settings = SqlSettings {
-            acquire_timeout: std::time::Duration::from_secs(30),
-            statement_timeout: std::time::Duration::from_secs(30),
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
             ..SqlSettings::default()
         };
         let (node, other) = (shop.another(&settings), shop.another(&settings));
@@ -428,7 +468,7 @@ async fn a_server_that_dies_under_a_write_leaves_all_of_it_or_nothing() {
         tokio::task::yield_now().await;
         hotshelf_testkit::wait_until_async(
             "some are written",
-            std::time::Duration::from_secs(30),
+            Duration::from_secs(30),
             async || {
                 server
                     .sql("dying", "SELECT count(*) > 20 FROM hotshelf.product")

@@ -87,7 +87,7 @@ impl Postgres {
         &self,
         query: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Result<PgRow, WriteFailure> {
-        let mut lent = Lent::acquire(&self.documents)
+        let mut lent = Lent::acquire(&self.writes)
             .await
             .map_err(WriteFailure::Unsent)?;
         let outcome = self.send(lent.connection(), query).await;
