@@ -141,7 +141,7 @@ pub(crate) fn sections() -> Vec<Section> {
 section! {
     /// This process.
     RawNode "node"
-    /// What this node is called in logs and in the entries that it fills.
+    /// What this node is called: in its log when it starts, at NATS, and, as a number, in the entries that it fills.
     name: String, Text, unset "the machine's host name", example "\"shop-1\"";
     /// The folder of everything that this node keeps on disk. Relative paths start at the working directory.
     data_dir: PathBuf = "./data".into(), Path;
@@ -170,7 +170,7 @@ section! {
     unix_socket: PathBuf, Path, unset "no Unix socket", example "\"/run/hotshelf/api.sock\"";
     /// Threads that serve connections. Each connection stays on one of them.
     workers: usize, count(1, 1024), unset "one for each processor", example "2";
-    /// Most connections held open at once; further ones wait to be accepted.
+    /// Most connections held open at once; further ones are closed as soon as they come.
     connections_max: usize = 10_000, count(1, 1_000_000);
     /// How long a client may take to send a request's headers.
     header_timeout_s: u64 = 5, count(1, 300);

@@ -17,7 +17,7 @@ came from, and `hotshelf config check` reports all problems at once. Unknown key
 | environment | `HOTSHELF_<SECTION>__<KEY>` | `HOTSHELF_L2__DEADLINE_MS=20` |
 | flag | `<section>.<key>=<value>` | `--set l2.deadline_ms=20` |
 
-In the environment and in flags, a list is separated by commas, and a namespace is named: `HOTSHELF_NAMESPACE__PRODUCTS__TTL_SOFT_S=60`,
+In the environment and in flags, URLs of a list are separated by commas, other lists and tables are written as in the file, and a namespace is named: `HOTSHELF_NAMESPACE__PRODUCTS__TTL_SOFT_S=60`,
 `--set namespace.products.ttl_soft_s=60`, `HOTSHELF_NAMESPACE__CARDS__HEADERS__AUTHORIZATION=...`. `HOTSHELF_CONFIG` names the file when no flag
 does. Passwords in URLs and values of headers are never shown.
 
@@ -31,7 +31,7 @@ Relations that are checked:
 - `bus.urls` when `bus.kind` is `nats`; `bus.reconnect_min_ms` <= `bus.reconnect_max_ms`; `bus.tls_cert_file` with `bus.tls_key_file`;
 - 4 x `l3.memtable_bytes` <= `l3.bytes_max`; `http.url_bytes_max` <= `http.header_bytes_max`;
 - `document_bytes_max` of a namespace <= `http.batch_bytes_max`;
-- `admin.listen` is a loopback address, and not that of `http.listen`.
+- `admin.listen` is a loopback address unless there are `auth.tokens`, and not that of `http.listen`.
 ";
 
 /// The reference, as committed in `docs/config.md`.

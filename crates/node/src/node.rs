@@ -85,6 +85,7 @@ impl Node {
     /// # Errors
     /// A folder, a socket or an address that cannot be used; a query that is malformed.
     pub async fn start(config: &Config, process: &Process) -> anyhow::Result<Self> {
+        tracing::info!(name = settings::node_name(config), "starting");
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let http = settings::http(config);
         let listeners = Listeners::bind(config, http.backlog)?;

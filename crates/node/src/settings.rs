@@ -10,6 +10,7 @@ use hotshelf_http_api::{Access, HttpSettings};
 use hotshelf_model::breaker::BreakerSettings;
 use hotshelf_origin_sql::{Retention, SqlSettings};
 use hotshelf_tier_redis::RedisSettings;
+use rustix::system::uname;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A request may wait for its body and then for the read; what is left is for sending.
@@ -49,10 +50,15 @@ pub(crate) fn engine(config: &Config) -> EngineSettings {
     }
 }
 
+/// What the node is called: as configured, or as the machine is.
+pub(crate) fn node_name(config: &Config) -> String {
+    let machine = || uname().nodename().to_string_lossy().into_owned();
+    config.node().name.clone().unwrap_or_else(machine)
+}
+
 /// A short number for people who ask which node filled an entry.
 fn node_number(config: &Config) -> u32 {
-    let name = config.node().name.as_deref().unwrap_or_default();
-    u32::try_from(xxh3_64(name.as_bytes()) >> 32).unwrap_or_default()
+    u32::try_from(xxh3_64(node_name(config).as_bytes()) >> 32).unwrap_or_default()
 }
 
 pub(crate) fn http(config: &Config) -> HttpSettings {
@@ -116,15 +122,6 @@ pub(crate) fn sql(config: &Config) -> SqlSettings {
     }
 }
 
-/// The largest document of any namespace: what a tier must be able to hold.
-pub(crate) fn document_bytes_max(config: &Config) -> usize {
-    let namespaces = config.namespaces().iter();
-    namespaces
-        .map(|namespace| namespace.namespace.document_bytes_max)
-        .max()
-        .unwrap_or_default()
-}
-
 pub(crate) fn redis(config: &Config, l2: &L2Config) -> RedisSettings {
     let defaults = RedisSettings::default();
     RedisSettings {
@@ -135,7 +132,7 @@ pub(crate) fn redis(config: &Config, l2: &L2Config) -> RedisSettings {
         put_deadline: l2.put_deadline,
         ops_max: l2.ops_max,
         value_bytes_max: l2.value_bytes_max,
-        document_bytes_max: document_bytes_max(config),
+        document_bytes_max: config.document_bytes_max(),
         compress_bytes_min: l2.compress_bytes_min,
         ttl_present: l2.ttl,
         ttl_absent: l2.ttl_absent,
@@ -161,7 +158,7 @@ pub(crate) fn rocks(
         memtable_bytes: l3.memtable_bytes,
         block_cache_bytes: l3.block_cache_bytes,
         direct_io: l3.direct_io,
-        document_bytes_max: document_bytes_max(config),
+        document_bytes_max: config.document_bytes_max(),
         threads: l3.threads,
         queue_max: l3.queue_max,
         deadline: l3.deadline,
@@ -200,7 +197,7 @@ pub(crate) fn nats(config: &Config, bus: &NatsConfig) -> NatsSettings {
         ping_interval: bus.ping_interval,
         reconnect_min: bus.reconnect_min,
         reconnect_max: bus.reconnect_max,
-        name: config.node().name.clone().unwrap_or(defaults.name),
+        name: node_name(config),
         stream_check_interval: defaults.stream_check_interval,
     }
 }
@@ -211,5 +208,33 @@ fn breaker(config: BreakerConfig) -> BreakerSettings {
         open_min: config.open_min,
         open_max: config.open_max,
         seed: rand::random(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use hotshelf_config::Sources;
+
+    use super::*;
+
+    #[test]
+    fn a_node_is_called_as_its_machine_unless_it_has_a_name() {
+        let named = |name: Option<&str>| {
+            let flag = name.map(|name| ("node.name".to_owned(), name.to_owned()));
+            let sources = Sources {
+                flags: flag.into_iter().collect(),
+                ..Sources::default()
+            };
+            let (config, _) = Config::load(&sources).unwrap();
+            (node_name(&config), node_number(&config))
+        };
+        let machine = Command::new("uname").arg("-n").output().unwrap().stdout;
+        let (name, number) = named(None);
+        assert_eq!(name, String::from_utf8(machine).unwrap().trim());
+        let (given, other) = named(Some("shop-1"));
+        assert_eq!(given, "shop-1");
+        assert_ne!(number, other);
     }
 }
