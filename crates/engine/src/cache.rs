@@ -350,10 +350,8 @@ impl Builder {
     /// belongs beside L3, to this node alone. Without one, every copy is checked by its version after a restart.
     #[must_use]
     pub fn checkpoint(self, path: impl Into<PathBuf>) -> Self {
-        Builder {
-            checkpoint: Some((path.into(), Io::Blocking)),
-            ..self
-        }
+        let checkpoint = Some((path.into(), Io::Blocking));
+        Builder { checkpoint, ..self }
     }
 
     /// The same, read and written by the thread that asks: for a simulation, whose one thread makes it repeatable.
