@@ -14,6 +14,7 @@ Usage: cargo xtask <command> [arguments]
   tidy      the rules of this repository that no compiler checks
   codegen   write the generated files, or check that they are up to date
   bench     run benches and keep their output under benches/results/
+  sim       simulate nodes while everything fails, and check what readers were shown
   chaos     break everything around a few nodes, and check what readers were shown
   install   install what building and testing need, and nothing else
   env       print the environment that lets plain cargo share xtask's C++ cache
@@ -21,7 +22,7 @@ Usage: cargo xtask <command> [arguments]
 `cargo xtask <command> --help` says more.";
 
 /// One text per command, in the order of the overview.
-const TEXTS: [(&str, &str); 10] = [
+const TEXTS: [(&str, &str); 11] = [
     (
         "up",
         "\
@@ -92,6 +93,19 @@ Usage: cargo xtask bench [name] [-- arguments for the bench]
 
 Runs one bench, or all, in release; keeps the output with command, machine, commit and date
 in benches/results/<name>.txt. A bench that fails leaves the old file as it was.",
+    ),
+    (
+        "sim",
+        "\
+Usage: cargo xtask sim [--seed S] [--runs N | --seconds N]
+
+Runs engines over a simulated database, L2, L3 and bus in one thread each and in time of their
+own, while everything fails by the seed; then checks every answer against the promises. The same
+seed is the same run. Prints a line for each, and fails when a promise was not kept.
+
+  --seed S     the first seed, followed by the next ones; without it, others each time
+  --runs N     how many runs (3)
+  --seconds N  as many as fit in so many seconds",
     ),
     (
         "chaos",

@@ -13,6 +13,7 @@ mod help;
 mod install;
 mod model;
 mod process;
+mod sim;
 mod test;
 mod tidy;
 mod up;
@@ -56,6 +57,7 @@ fn dispatch(args: &[OsString]) -> anyhow::Result<()> {
         "codegen" => codegen::run(rest),
         "bench" => bench::run(rest),
         "chaos" => chaos::run(rest),
+        "sim" => sim::run(rest),
         "install" => install::run(rest),
         "env" => args::none("env", rest).map(|()| process::print_env()),
         _ => Err(help::unknown(&command)),

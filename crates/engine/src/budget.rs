@@ -5,7 +5,7 @@
 //! is known for each kind of statement, so that many large ones are not taken for a slow origin. An urgent class goes first; the
 //! others may use only their share. Who waits in the queue past its deadline is shed; and when it is full, who came last of the least urgent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ struct State {
 }
 
 /// Statements that may be expected to take the same time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StatementKind {
     namespace: NamespaceName,
     /// The number of bits of the number of documents asked for.
@@ -62,7 +62,8 @@ impl StatementKind {
 #[derive(Debug, Default)]
 struct Window {
     ends: Boot,
-    latencies: HashMap<StatementKind, Latencies>,
+    /// In order, because what a sum of fractions comes to depends on it.
+    latencies: BTreeMap<StatementKind, Latencies>,
     failures: u32,
     saturated: bool,
 }
@@ -92,7 +93,7 @@ impl State {
         took > usual * SLOWER + NOISE.as_secs_f64() * f64::from(window.answers())
     }
 
-    fn learn_usual(&mut self, latencies: HashMap<StatementKind, Latencies>) {
+    fn learn_usual(&mut self, latencies: BTreeMap<StatementKind, Latencies>) {
         for (kind, latencies) in latencies {
             let mean = latencies.sum / f64::from(latencies.answers);
             let usual = self.usual_latency.entry(kind).or_insert(mean);

@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::answer::Answer;
 use crate::budget::Budget;
 use crate::changes::{Changes, Mark};
-use crate::checkpoint::CheckpointFile;
+use crate::checkpoint::{CheckpointFile, Io};
 use crate::counters::{Counters, gauge};
 use crate::fetch::Fetcher;
 use crate::flight::Flights;
@@ -303,7 +303,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     log: Arc<dyn ChangeLog>,
     bus: Option<Arc<dyn Bus>>,
-    checkpoint: Option<PathBuf>,
+    checkpoint: Option<(PathBuf, Io)>,
     cluster_leases: Option<Arc<dyn ClusterLeases>>,
     l2: Option<Arc<dyn Tier>>,
     l3: Option<Arc<dyn Tier>>,
@@ -346,10 +346,15 @@ impl Builder {
     /// belongs beside L3, to this node alone. Without one, every copy is checked by its version after a restart.
     #[must_use]
     pub fn checkpoint(self, path: impl Into<PathBuf>) -> Self {
-        Builder {
-            checkpoint: Some(path.into()),
-            ..self
-        }
+        let checkpoint = Some((path.into(), Io::Blocking));
+        Builder { checkpoint, ..self }
+    }
+
+    /// The same, read and written by the thread that asks: for a simulation, whose one thread makes it repeatable.
+    #[must_use]
+    pub fn checkpoint_inline(self, path: impl Into<PathBuf>) -> Self {
+        let checkpoint = Some((path.into(), Io::Inline));
+        Builder { checkpoint, ..self }
     }
 
     /// The tier that the nodes share.
@@ -399,7 +404,7 @@ impl Builder {
         let runtime = Handle::current();
         let checkpoint = self
             .checkpoint
-            .map(|path| CheckpointFile::new(path, Arc::clone(&clock)));
+            .map(|(path, io)| CheckpointFile::new(path, io, Arc::clone(&clock)));
         let l1 = Arc::new(L1::new(settings.l1_bytes_max, settings.absent_bytes_max));
         let flights = Flights::new(settings.flights_max);
         let budget = Budget::new(settings.budget, Arc::clone(&clock));

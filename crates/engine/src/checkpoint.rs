@@ -47,10 +47,34 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// A checkpoint with its floors.
 pub(crate) type Saved = (Checkpoint, SavedFloors);
 
+/// Where the file is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Io {
+    /// On a thread that may wait for the disk.
+    Blocking,
+    /// On the thread that asks.
+    Inline,
+}
+
+impl Io {
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        match self {
+            Io::Blocking => tokio::task::spawn_blocking(work)
+                .await
+                .unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            Io::Inline => work(),
+        }
+    }
+}
+
 /// The file of a node's checkpoint.
 #[derive(Debug)]
 pub(crate) struct CheckpointFile {
     path: PathBuf,
+    io: Io,
     clock: Arc<dyn Clock>,
     /// What was written last; held while a checkpoint is written.
     last: Mutex<Option<Checkpoint>>,
@@ -60,10 +84,11 @@ pub(crate) struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    pub(crate) fn new(path: PathBuf, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(crate) fn new(path: PathBuf, io: Io, clock: Arc<dyn Clock>) -> Arc<Self> {
         let outcome = |outcome: &'static str| metric::CHECKPOINTS.counter(&[("outcome", outcome)]);
         Arc::new(CheckpointFile {
             path,
+            io,
             clock,
             last: Mutex::default(),
             written: outcome("written"),
@@ -75,8 +100,7 @@ impl CheckpointFile {
     /// What the file says, if there is one and it is whole.
     pub(crate) async fn read(&self) -> Option<Saved> {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
-        match read.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+        match self.io.run(move || read_file(&path)).await {
             Ok(saved) => saved,
             Err(error) => {
                 tracing::warn!(path = %self.path.display(), %error,
@@ -110,8 +134,7 @@ impl CheckpointFile {
         }
         let (path, follower) = (self.path.clone(), Arc::clone(follower));
         let write = move || write_file(&path, &follower.ledger);
-        let written = tokio::task::spawn_blocking(write).await;
-        match written.unwrap_or_else(|panic| Err(io::Error::other(panic))) {
+        match self.io.run(write).await {
             Ok(Some((checkpoint, bytes))) => {
                 *last = Some(checkpoint);
                 self.written.increment(1);

@@ -367,8 +367,9 @@ impl Fill {
 
     /// A TTL shortened by a share that differs from key to key and from fetch to fetch, and is the same for all who hold the copy.
     fn jittered(&self, pending: &Pending, entry: &Entry, ttl: Duration) -> Duration {
-        let random =
-            pending.guard.key().hash_u64() ^ entry.fetched_at.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // Not the key's own hash, which differs from process to process.
+        let key = u64::try_from(pending.floor_key.0 >> 64).unwrap_or_default();
+        let random = key ^ entry.fetched_at.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let jitter_percent = self.source.namespace.policy.jitter_percent.min(99);
         let per_mille = random % (u64::from(jitter_percent) * 10 + 1);
         let keep = 1000 - u32::try_from(per_mille).unwrap_or_default();

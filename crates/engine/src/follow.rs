@@ -86,7 +86,9 @@ pub(crate) struct Follower {
     proved_once: AtomicBool,
     started: Boot,
     polls_begun: AtomicU64,
-    polls_done: watch::Sender<u64>,
+    polls_done: AtomicU64,
+    /// Told after each poll. Wakes in the order of coming, which a `watch` does not.
+    polled: Notify,
     applied: watch::Sender<Position>,
     pub(crate) changes: Arc<RecentChanges>,
     nudge: Notify,
@@ -140,7 +142,8 @@ impl Follower {
             version_max: AtomicU64::new(0),
             proved_once: AtomicBool::new(false),
             polls_begun: AtomicU64::new(0),
-            polls_done: watch::Sender::new(0),
+            polls_done: AtomicU64::new(0),
+            polled: Notify::new(),
             applied: watch::Sender::new(Position(0)),
             changes: Arc::new(RecentChanges::new(settings.changes_max)),
             nudge: Notify::new(),
@@ -185,7 +188,8 @@ impl Follower {
                 if !self.is_astray.load(Ordering::Relaxed) {
                     self.catch_up(poll.head.position).await;
                 }
-                self.polls_done.send_replace(number);
+                self.polls_done.store(number, Ordering::Release);
+                self.polled.notify_waiters();
             }
             Err(error) => self.missed(LogCall::Poll, &error),
         }
@@ -380,18 +384,18 @@ impl Follower {
     /// Waits for a poll that was begun after this call. Returns whether there was one within `patience`.
     pub(crate) async fn poll_now(&self, patience: Duration) -> bool {
         let begun = self.polls_begun.load(Ordering::Acquire);
-        let mut done = self.polls_done.subscribe();
-        self.nudge();
         let later = async {
-            while *done.borrow_and_update() <= begun {
-                self.nudge();
-                if done.changed().await.is_err() {
-                    return false;
+            loop {
+                // Before the look, so that no poll ends unnoticed in between.
+                let polled = self.polled.notified();
+                if self.polls_done.load(Ordering::Acquire) > begun {
+                    return;
                 }
+                self.nudge();
+                polled.await;
             }
-            true
         };
-        tokio::time::timeout(patience, later).await.unwrap_or(false)
+        tokio::time::timeout(patience, later).await.is_ok()
     }
 
     /// Waits until everything up to `position` has been applied. Returns whether that was within `patience`.

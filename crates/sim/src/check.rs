@@ -184,7 +184,8 @@ impl Commits {
         }
         let mut numbers = HashMap::new();
         for (&product, commits) in &mut of {
-            commits.sort_by_key(|commit| commit.version);
+            // Of one version, what it became by time alone comes later.
+            commits.sort_by_key(|commit| (commit.version, commit.write.begun));
             for (at, commit) in commits.iter().enumerate() {
                 numbers.insert(commit.write.number, (product, at));
             }

@@ -14,7 +14,7 @@ pub type Product = u32;
 /// A number that a node has in the run; one that is started again keeps it.
 pub type Node = u32;
 
-/// A commit, as the writer saw it.
+/// A commit, as the writer saw it; or a change by time alone, which has the version of the commit that planned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
     /// What was written.
@@ -97,6 +97,8 @@ pub struct Failure {
 pub struct Fetch {
     /// Of what.
     pub product: Product,
+    /// A number that the variant has in the run.
+    pub variant: u32,
     /// The version that it brought.
     pub version: Version,
     /// By whom.

@@ -7,9 +7,11 @@
 
 pub mod check;
 pub mod history;
+pub mod random;
 
 pub use check::{Bounds, Rule, Violation, check};
 pub use history::{
     Expected, FaultKind, Fetch, Flag, History, Moment, Probe, ProbeOutcome, Progress, Read, Seen,
     Write,
 };
+pub use random::Random;

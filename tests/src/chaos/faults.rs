@@ -9,9 +9,8 @@ mod takeover;
 use std::time::Duration;
 
 use hotshelf_sim::history::Fault;
-use hotshelf_sim::{FaultKind, Moment};
+use hotshelf_sim::{FaultKind, Moment, Random};
 
-use super::random::Random;
 use super::world::World;
 use super::writers::Scene;
 use crate::time::pause;

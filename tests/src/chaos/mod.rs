@@ -9,7 +9,6 @@ mod database;
 mod disk;
 mod document;
 mod faults;
-mod random;
 mod readers;
 mod record;
 mod report;
@@ -25,11 +24,10 @@ use std::time::Duration;
 
 use crate::node::Node;
 use hotshelf_sim::history::Fault;
-use hotshelf_sim::{Bounds, FaultKind, History, Moment, Write, check};
+use hotshelf_sim::{Bounds, FaultKind, History, Moment, Random, Write, check};
 
 use database::{Committed, Database};
 use faults::{Faults, Kind};
-use random::Random;
 use readers::MEASURED;
 use record::Record;
 pub use report::Report;

@@ -5,13 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use hotshelf_model::Version;
-use hotshelf_sim::{Moment, Read};
+use hotshelf_sim::{Moment, Random, Read};
 use serde_json::{Value, json};
 
 use super::caller::{Caller, Request};
 use super::database::Database;
 use super::document;
-use super::random::Random;
 use super::record::{Asked, Record, Sight};
 use super::writers::{Acknowledged, Scene, put_by_sql, write_by_api};
 

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hotshelf_model::Version;
-use hotshelf_sim::{Moment, Write};
+use hotshelf_sim::{Moment, Random, Write};
 
 use super::caller::{Caller, Request};
 use super::database::{Committed, Database};
 use super::document;
-use super::random::Random;
 use super::readers::read_one;
 use super::record::{Asked, Record, code, version};
 use super::world::{World, bearer};

@@ -63,6 +63,9 @@ const TABLE: [(&str, Allowed); 18] = {
 /// What any package may use in its tests, beyond its own arrows.
 const IN_TESTS: &str = "testkit";
 
+/// What one package may use in its tests alone: the simulation runs engines, and what judges it knows none.
+const IN_ITS_TESTS: (&str, &str) = ("sim", "engine");
+
 /// Compares what `cargo metadata` says of the workspace's members with the table.
 pub(super) fn check(metadata: &serde_json::Value) -> Vec<Finding> {
     let root = metadata["workspace_root"].as_str().unwrap_or_default();
@@ -105,7 +108,8 @@ fn broken(from: &str, allowed: &Allowed, package: &serde_json::Value) -> Vec<Str
         .filter(|dependency| dependency["path"].is_string())
         .filter_map(|dependency| {
             let to = short(dependency["name"].as_str()?);
-            let in_tests = dependency["kind"] == "dev" && to == IN_TESTS;
+            let for_tests = to == IN_TESTS || (from, to) == IN_ITS_TESTS;
+            let in_tests = dependency["kind"] == "dev" && for_tests;
             let kept = in_tests || allows(allowed, to);
             (!kept).then(|| format!("`{from}` may not depend on `{to}`"))
         })
@@ -189,10 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn testkit_is_for_tests_only() {
+    fn what_is_for_tests_is_for_tests_only() {
         assert!(messages("hotshelf-engine", &[("hotshelf-testkit", Some("dev"))]).is_empty());
         assert_eq!(
             messages("hotshelf-engine", &[("hotshelf-testkit", None)]).len(),
+            1
+        );
+        assert!(messages("hotshelf-sim", &[("hotshelf-engine", Some("dev"))]).is_empty());
+        assert_eq!(
+            messages("hotshelf-sim", &[("hotshelf-engine", None)]).len(),
             1
         );
         assert_eq!(

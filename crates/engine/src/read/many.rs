@@ -1,6 +1,6 @@
 //! Reads of many keys at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -31,7 +31,8 @@ impl Engine {
     ) -> Vec<Result<Answer, Error>> {
         let mut distinct: HashMap<&Key, usize> = HashMap::with_capacity(keys.len());
         let mut reads = Vec::with_capacity(keys.len());
-        let mut fills: HashMap<(&str, &str), Vec<Pending>> = HashMap::new();
+        // In order, so that the same batch always starts its fills in the same order.
+        let mut fills: BTreeMap<(&str, &str), Vec<Pending>> = BTreeMap::new();
         for key in keys {
             if distinct.contains_key(key) {
                 continue;
@@ -64,7 +65,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &'k Key,
         options: ReadOptions,
-        fills: &mut HashMap<(&'k str, &'k str), Vec<Pending>>,
+        fills: &mut BTreeMap<(&'k str, &'k str), Vec<Pending>>,
     ) -> Reading<'k> {
         if options.min_version.is_some() {
             return Reading::Alone(key);

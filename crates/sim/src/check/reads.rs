@@ -96,10 +96,20 @@ fn bounded(read: &Read, bounds: &Bounds, commits: &Commits) -> Option<Violation>
         return Some(violation);
     }
     let due = commits.due(read.product, since, read.ended)?;
-    if due.version <= Some(read.version) {
+    if due.version < Some(read.version) {
         return None;
     }
-    let (rule, what) = if due.write.deleted && read.seen != Seen::Absent {
+    let (rule, what) = if due.version == Some(read.version) {
+        let number = match read.seen {
+            Seen::Document { number, .. } => Some(number),
+            Seen::Absent | Seen::Torn => None,
+        };
+        let shown = number.and_then(|number| commits.numbered(number))?;
+        if shown.write.begun >= due.write.begun {
+            return None;
+        }
+        (Rule::Bounded, "it had changed by time alone")
+    } else if due.write.deleted && read.seen != Seen::Absent {
         (Rule::Resurrection, "it had been deleted")
     } else {
         (Rule::Bounded, "a newer version had been committed")

@@ -17,16 +17,18 @@ fn fetches(history: &History, bounds: &Bounds, violations: &mut Vec<Violation>) 
     };
     let mut counts: HashMap<_, u32> = HashMap::new();
     for fetch in &history.fetches {
-        *counts.entry((fetch.product, fetch.version)).or_default() += 1;
+        *counts
+            .entry((fetch.product, fetch.variant, fetch.version))
+            .or_default() += 1;
     }
     let most = history.nodes * per_node;
-    for ((product, version), count) in counts {
+    for ((product, variant, version), count) in counts {
         if count > most {
             violations.push(Violation {
                 rule: Rule::Fetches,
                 at: None,
                 what: format!(
-                    "version {} of product {product} was fetched {count} times, more than {most}",
+                    "version {} of product {product} was fetched in variant {variant} {count} times, more than {most}",
                     version.token()
                 ),
             });

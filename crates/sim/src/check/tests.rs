@@ -90,6 +90,7 @@ fn good() -> History {
         }],
         fetches: vec![Fetch {
             product: 1,
+            variant: 0,
             version: version(1),
             node: 0,
         }],
@@ -234,6 +235,29 @@ fn a_write_whose_outcome_nobody_knows_binds_nobody_and_may_be_seen() {
         history.reads.extend([read(2, 11_000), read(3, 11_100)]);
     });
     assert_eq!(seen, []);
+}
+
+#[test]
+fn a_change_by_time_alone_is_due_as_any_other() {
+    let by_time = Write {
+        version: Some(version(2)),
+        ..write(3, 9500)
+    };
+    let shown = |number, begun| Read {
+        version: version(2),
+        ..read(number, begun)
+    };
+    let broken = |reads: &[Read]| {
+        let reads = reads.to_vec();
+        broken(move |history| {
+            history.writes.push(by_time);
+            history.reads.retain(|read| read.begun < at(10_000));
+            history.reads.extend(reads);
+            history.reads.push(shown(3, 20_600));
+        })
+    };
+    assert_eq!(broken(&[shown(2, 11_000), shown(3, 11_000)]), []);
+    assert_eq!(broken(&[shown(2, 11_600)]), [Rule::Bounded]);
 }
 
 #[test]

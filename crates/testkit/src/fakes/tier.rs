@@ -99,6 +99,16 @@ impl FakeTier {
         self.held.lock().clear();
     }
 
+    /// All that it holds, to be put back later.
+    pub fn copies(&self) -> HashMap<TierKey, Bytes> {
+        self.held.lock().clone()
+    }
+
+    /// Holds what it did when the copies were taken, and nothing else.
+    pub fn put_back(&self, copies: HashMap<TierKey, Bytes>) {
+        *self.held.lock() = copies;
+    }
+
     /// How many copies it holds.
     pub fn len(&self) -> usize {
         self.held.lock().len()

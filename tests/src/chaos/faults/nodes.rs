@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use hotshelf_sim::Random;
 
 use super::{Kind, any_node};
 use crate::chaos::caller::Caller;
-use crate::chaos::random::Random;
 use crate::chaos::world::{DATABASE, STREAM};
 use crate::chaos::writers::{Scene, write_by_api};
 

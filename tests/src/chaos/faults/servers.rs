@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use hotshelf_testkit::TcpProxy;
 
+use hotshelf_sim::Random;
+
 use super::nodes::trim;
 use super::{Kind, some_nodes};
-use crate::chaos::random::Random;
 use crate::chaos::world::{Lines, STREAM};
 use crate::chaos::writers::Scene;
 use crate::time::pause;

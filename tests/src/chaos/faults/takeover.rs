@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use hotshelf_sim::Random;
 
 use super::Kind;
 use crate::chaos::database::Database;
-use crate::chaos::random::Random;
 use crate::chaos::writers::Scene;
 
 pub(crate) const TAKEOVER: Kind = Kind::harmful("database_taken_over", 0.8, take_over);

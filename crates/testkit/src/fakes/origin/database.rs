@@ -9,6 +9,7 @@ use hotshelf_model::{
 };
 
 use super::log::{Change, Log};
+use crate::names::{id, products};
 
 const VERSIONS_MAX: usize = 512;
 const SEQUENCE_BITS: u32 = 40;
@@ -153,6 +154,21 @@ impl Database {
                 }
             }
         }
+    }
+
+    /// Takes them back, and writes more than there was.
+    pub(super) fn restore_and_write(&mut self, rows: usize) {
+        self.restore(rows);
+        for write in 0..=rows {
+            let course = vec![Span::always(format!("since the restore {write}").into())];
+            self.change(&products(), &id("written since the restore"), course);
+        }
+    }
+
+    /// Takes them back, and becomes another history.
+    pub(super) fn restore_as(&mut self, hist: Hist, rows: usize) {
+        self.restore(rows);
+        self.hist = hist;
     }
 
     pub(super) fn head(&self, now: DbTime, primary: bool) -> Head {

@@ -191,12 +191,12 @@ impl FakeOrigin {
     /// Puts a backup back that lacks the last `rows` rows and what they record, and writes something since; it still calls itself by
     /// the same history.
     pub fn restore(&self, rows: usize) {
-        let mut database = self.database.lock();
-        database.restore(rows);
-        for write in 0..=rows {
-            let course = vec![Span::always(format!("since the restore {write}").into())];
-            database.change(&products(), &id("written since the restore"), course);
-        }
+        self.database.lock().restore_and_write(rows);
+    }
+
+    /// The same by the book: it has become another history before anybody is let in, and nobody has written since.
+    pub fn restore_by_the_book(&self, rows: usize) {
+        self.database.lock().restore_as(fresh_hist(), rows);
     }
 
     /// Removes the rows of the change log below a position; its head stays.
