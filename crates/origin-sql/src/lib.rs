@@ -250,7 +250,7 @@ impl SqlOrigin {
         self.recorded(namespace, ids).await.map(Some)
     }
 
-    /// Reads the versions that the change log has recorded, of any namespace, for at most 512 ids; [`Version::NONE`] of what was never
+    /// Reads the versions that the change log has recorded, of any namespace, for at most 512 ids; [`hotshelf_model::Version::NONE`] of what was never
     /// recorded.
     ///
     /// # Errors
