@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Pool};
+use sqlx::{Connection, Database, Pool};
 
 use crate::failure;
 
@@ -22,6 +22,23 @@ impl<DB: Database> Lent<DB> {
             connection,
             ended: false,
         })
+    }
+
+    /// A connection that has answered just now, within `limit`. Those that a restart of the server has left dead are closed on the way.
+    pub(crate) async fn acquire_answering(
+        pool: &Pool<DB>,
+        limit: Duration,
+    ) -> Result<Self, sqlx::Error> {
+        let mut old = pool.size();
+        loop {
+            let mut lent = Self::acquire(pool).await?;
+            match within(limit, lent.connection.ping()).await {
+                Ok(()) => return Ok(lent),
+                // Once every old one has been tried, the next one is new.
+                Err(error) if failure::is_broken(&error) && old > 0 => old -= 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The connection, to send a statement on.

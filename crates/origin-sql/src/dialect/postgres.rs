@@ -32,6 +32,8 @@ const LOG_CONNECTIONS: u32 = 2;
 const GRACE: Duration = Duration::from_millis(250);
 /// A connection that was idle longer is tested before it is used: a restarted server has closed it.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may take to answer that test.
+const TEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// A PostgreSQL database.
 #[derive(Debug)]
@@ -137,14 +139,17 @@ impl Postgres {
         Ok((state(row)?, versions.collect()))
     }
 
-    /// Reads, and once more when the connection turns out to be one that the server has closed.
+    /// Reads, and once more when the connection turns out to be one that the server has closed: others are then likely to be as well.
     async fn read<'q>(
         &self,
         pool: &PgPool,
         build: impl Fn() -> Query<'q, sqlx::Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         match self.read_once(pool, build()).await {
-            Err(error) if is_broken(&error) => self.read_once(pool, build()).await,
+            Err(error) if is_broken(&error) => {
+                let answering = Lent::acquire_answering(pool, TEST_LIMIT).await?;
+                self.read_on(answering, build()).await
+            }
             outcome => outcome,
         }
     }
@@ -154,7 +159,14 @@ impl Postgres {
         pool: &PgPool,
         query: Query<'_, sqlx::Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut lent = Lent::acquire(pool).await?;
+        self.read_on(Lent::acquire(pool).await?, query).await
+    }
+
+    async fn read_on(
+        &self,
+        mut lent: Lent<sqlx::Postgres>,
+        query: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         let outcome = self.send(lent.connection(), query).await;
         lent.end(outcome)
     }
@@ -186,7 +198,7 @@ fn pool_options(settings: &SqlSettings, connections: u32) -> PgPoolOptions {
         .before_acquire(|connection, metadata| {
             Box::pin(async move {
                 if metadata.idle_for > TEST_AFTER_IDLE {
-                    within(TEST_AFTER_IDLE, connection.ping()).await?;
+                    within(TEST_LIMIT, connection.ping()).await?;
                 }
                 Ok(true)
             })

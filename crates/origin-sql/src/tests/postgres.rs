@@ -421,3 +421,22 @@ async fn no_statement_seems_so_dear_that_the_database_compiles_it() {
     let compiled = sql("SELECT query FROM pg_stat_statements WHERE jit_functions > 0");
     assert_eq!(compiled, "");
 }
+
+#[tokio::test]
+async fn a_read_after_a_restart_passes_by_every_dead_connection() {
+    let server = PostgresServer::start().unwrap();
+    let settings = SqlSettings {
+        url: server.database("restarted").unwrap(),
+        ..SqlSettings::default()
+    };
+    let query = NamespaceQuery::products(products(), Dialect::Postgres, currencies());
+    let origin = SqlOrigin::connect_lazy(&settings, vec![query]).unwrap();
+    origin.migrate().await.unwrap();
+    let read = async || fetch_from(&origin, &products(), "currency=EUR", &["a"]).await;
+    // At once, so that as many connections are in the pool afterwards.
+    for outcome in futures_util::future::join_all((0..4).map(|_| read())).await {
+        outcome.unwrap();
+    }
+    server.restart().unwrap();
+    read().await.unwrap();
+}
