@@ -18,8 +18,8 @@ use crate::history::{FaultKind, History, Moment, Product, Write};
 pub enum Rule {
     /// C1: what is shown was committed, whole, and of the product that was asked for.
     Provenance,
-    /// C2: an answer misses no commit older than the staleness bound, or than its label says; no label is above the cap; and there is
-    /// none while nothing is broken of which reads may fail.
+    /// C2: an answer misses no commit older than the staleness bound, or than its label says; no label is above the cap, unless the
+    /// database gave or confirmed that answer; and there is none while nothing is broken of which reads may fail.
     Bounded,
     /// C3: a reader that demands a version gets it or a newer one; and a node shows its own writes at once.
     ReadYourWrites,

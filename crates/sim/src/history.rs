@@ -105,6 +105,17 @@ pub struct Fetch {
     pub node: Node,
 }
 
+/// An answer of the database about a product: its document, or only its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginAnswer {
+    /// About what.
+    pub product: Product,
+    /// To whom.
+    pub node: Node,
+    /// When it came.
+    pub at: Moment,
+}
+
 /// Where a node stood in the change log, in the order in which it stood there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
@@ -202,6 +213,8 @@ pub struct History {
     pub failures: Vec<Failure>,
     /// Every document read from the database, as the nodes count it.
     pub fetches: Vec<Fetch>,
+    /// Every answer of the database to a node, in the order of time; none where a run cannot record them.
+    pub origin_answers: Vec<OriginAnswer>,
     /// Where nodes stood, in the order of time.
     pub progress: Vec<Progress>,
     /// What lay in the tiers at the end.

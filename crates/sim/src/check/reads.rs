@@ -18,6 +18,7 @@ pub(super) fn check(
     for read in &history.reads {
         let found = [
             provenance(read, bounds, commits),
+            capped(read, bounds, history),
             bounded(read, bounds, commits),
             labelled(read, &excuses),
             demanded(read, commits),
@@ -81,14 +82,29 @@ fn absent_provenance(read: &Read, commits: &Commits) -> Option<Violation> {
     })
 }
 
+/// C2: beyond the cap a copy is no better than none. A database that answers and proves nothing, as a standby does, may still give what it
+/// has, and the label says how little that means.
+fn capped(read: &Read, bounds: &Bounds, history: &History) -> Option<Violation> {
+    let Flag::Stale(age) = read.flag else {
+        return None;
+    };
+    if age <= bounds.stale_cap + bounds.tolerance {
+        return None;
+    }
+    let asked_from = read.begun.saturating_sub(bounds.tolerance);
+    let mut answers = history.origin_answers.iter();
+    let was_asked = answers.any(|answer| {
+        (answer.product, answer.node) == (read.product, read.node)
+            && (asked_from..=read.ended).contains(&answer.at)
+    });
+    let what = "the label is above the cap, and the database was not asked";
+    (!was_asked).then(|| violation(Rule::Bounded, read, what))
+}
+
 /// C2 and C7.
 fn bounded(read: &Read, bounds: &Bounds, commits: &Commits) -> Option<Violation> {
     let age = match read.flag {
         Flag::Fresh => bounds.staleness,
-        Flag::Stale(age) if age > bounds.stale_cap + bounds.tolerance => {
-            let what = "the label is above the cap";
-            return Some(violation(Rule::Bounded, read, what));
-        }
         Flag::Stale(age) => age,
     };
     let since = read.begun.checked_sub(age + bounds.tolerance)?;

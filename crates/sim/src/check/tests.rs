@@ -4,7 +4,8 @@ use hotshelf_model::{Position, Timeline};
 
 use super::*;
 use crate::history::{
-    Expected, Failure, Fault, Fetch, Flag, Loss, Probe, ProbeOutcome, Progress, Read, Seen,
+    Expected, Failure, Fault, Fetch, Flag, Loss, OriginAnswer, Probe, ProbeOutcome, Progress, Read,
+    Seen,
 };
 
 fn at(millis: u64) -> Moment {
@@ -94,6 +95,7 @@ fn good() -> History {
             version: version(1),
             node: 0,
         }],
+        origin_answers: Vec::new(),
         progress: vec![progress(1, 1, 900, 1000), progress(1, 2, 5900, 6000)],
         probes: vec![Probe {
             product: 1,
@@ -197,6 +199,29 @@ fn an_unlabelled_answer_that_is_too_old_is_found() {
     assert_eq!(labelled(3000, 7900), []);
     assert_eq!(labelled(3000, 8100), [Rule::Bounded]);
     assert_eq!(labelled(61_000, 8100), [Rule::Bounded]);
+}
+
+#[test]
+fn a_label_above_the_cap_needs_an_answer_of_the_database() {
+    let beyond = |asked: Option<(u32, u64)>| {
+        broken(move |history| {
+            history.faults.push(fault("database_down", 7800, 8200));
+            history.reads.push(Read {
+                flag: Flag::Stale(at(61_000)),
+                ..read(2, 8100)
+            });
+            let answer = |(node, millis)| OriginAnswer {
+                product: 1,
+                node,
+                at: at(millis),
+            };
+            history.origin_answers.extend(asked.map(answer));
+        })
+    };
+    assert_eq!(beyond(Some((0, 8100))), []);
+    for asked in [None, Some((1, 8100)), Some((0, 8000)), Some((0, 8102))] {
+        assert_eq!(beyond(asked), [Rule::Bounded], "{asked:?}");
+    }
 }
 
 #[test]

@@ -62,6 +62,12 @@ impl Database {
             Ok(fetch)
         })
         .await
+        .inspect(|_answered| self.note_answer(ids))
+    }
+
+    fn note_answer(&self, ids: &[Id]) {
+        let products = ids.iter().filter_map(document::product_of);
+        products.for_each(|product| self.record.answered(self.node, product));
     }
 }
 
@@ -78,7 +84,10 @@ impl Origin for Database {
         namespace: &'a NamespaceName,
         ids: &'a [Id],
     ) -> BoxFuture<'a, Result<Option<Versions>, Error>> {
-        Box::pin(self.ask(self.origin.versions(namespace, ids)))
+        Box::pin(async {
+            let versions = self.ask(self.origin.versions(namespace, ids)).await;
+            versions.inspect(|_answered| self.note_answer(ids))
+        })
     }
 }
 

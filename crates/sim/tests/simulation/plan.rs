@@ -83,9 +83,7 @@ impl Plan {
         FreshnessPolicy {
             ttl_soft: random.millis(4_000, 10_000),
             ttl_hard: random.millis(10_000, 15_000),
-            // Longer than a database is without proofs while it answers reads, as a standby is: what it confirms of a copy is shown beyond
-            // the cap, labelled, and the checker does not know of such checks.
-            stale_cap: random.millis(12_000, 20_000),
+            stale_cap: random.millis(3_000, 10_000),
             ttl_absent: random.millis(1_000, 5_000),
             jitter_percent: 10,
         }

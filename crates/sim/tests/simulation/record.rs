@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hotshelf_engine::{Answer, Freshness};
 use hotshelf_model::{Boot, Clock, Error, ErrorKind, Kind, Version};
-use hotshelf_sim::history::Failure;
+use hotshelf_sim::history::{Failure, OriginAnswer};
 use hotshelf_sim::{Fetch, Flag, History, Moment, Read, Seen};
 use hotshelf_testkit::ManualClock;
 use parking_lot::Mutex;
@@ -101,6 +101,13 @@ impl Record {
 
     pub(crate) fn fetched(&self, fetch: Fetch) {
         self.history.lock().fetches.push(fetch);
+    }
+
+    /// Records that the database answered a node about a product.
+    pub(crate) fn answered(&self, node: u32, product: u32) {
+        let at = self.now();
+        let answer = OriginAnswer { product, node, at };
+        self.history.lock().origin_answers.push(answer);
     }
 
     /// Records what came of a read.
