@@ -1,6 +1,9 @@
 //! What a node knows of the change log, and how polls and rows change it.
 
-use hotshelf_model::{Hist, Poll, Position, Timeline};
+use std::fmt;
+use std::str::FromStr;
+
+use hotshelf_model::{Hist, LogRow, Poll, Position, Timeline};
 
 /// Counts resyncs: a copy of an earlier generation is suspect.
 ///
@@ -29,6 +32,43 @@ pub struct Cursor {
     pub position: Position,
     /// That row's nonce.
     pub nonce: u64,
+}
+
+impl Cursor {
+    /// The place right after a row.
+    pub fn of(row: &LogRow) -> Self {
+        Cursor {
+            position: row.position,
+            nonce: row.nonce,
+        }
+    }
+}
+
+/// `POSITION-NONCE`, the nonce in hexadecimal. To those who get it the text is opaque.
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.position.0, self.nonce)
+    }
+}
+
+/// A text that is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACursor;
+
+impl FromStr for Cursor {
+    type Err = NotACursor;
+
+    fn from_str(text: &str) -> Result<Self, NotACursor> {
+        let (position, nonce) = text.split_once('-').ok_or(NotACursor)?;
+        let cursor = Cursor {
+            position: Position(position.parse().map_err(|_| NotACursor)?),
+            nonce: u64::from_str_radix(nonce, 16).map_err(|_| NotACursor)?,
+        };
+        // One cursor has one text.
+        (cursor.to_string() == text)
+            .then_some(cursor)
+            .ok_or(NotACursor)
+    }
 }
 
 /// What a node knows of the change log.

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hotshelf_coherence::Cursor;
 use hotshelf_model::{
-    BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef, Leases,
-    Namespace, NamespaceName, Position, Tier, Timeline, Version, VersionToken,
+    Boot, BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef,
+    Leases, Namespace, NamespaceName, Position, Tier, Timeline, Version, VersionToken,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -15,7 +16,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::answer::Answer;
 use crate::budget::Budget;
-use crate::changes::{Changes, Mark};
+use crate::changes::Changes;
 use crate::checkpoint::{CheckpointFile, Io};
 use crate::counters::{Counters, gauge};
 use crate::fetch::Fetcher;
@@ -188,7 +189,7 @@ impl Cache {
     /// The answer that L1 can give now, without waiting; `None` when only [`Cache::get`] can tell.
     #[inline]
     pub fn try_get<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<Answer> {
-        self.engine.try_get(key.into())
+        self.engine.try_get(key.into(), None)
     }
 
     /// As [`Cache::try_get`], if the answer is of the version that `token` names or of a newer one.
@@ -198,7 +199,7 @@ impl Cache {
         key: impl Into<KeyRef<'k>>,
         token: VersionToken,
     ) -> Option<Answer> {
-        self.engine.try_get_version(key.into(), token)
+        self.engine.try_get(key.into(), Some(token))
     }
 
     /// Reads a document.
@@ -268,16 +269,17 @@ impl Cache {
         self.engine.follower.nudge();
     }
 
-    /// Waits until this node has applied every change up to `position`. Returns whether that was within `patience`.
+    /// Waits until this node has proved that it knows every change that was committed before `moment`. Returns whether that was within
+    /// `patience`.
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub async fn applied(&self, position: Position, patience: Duration) -> bool {
-        self.engine.follower.wait_applied(position, patience).await
+    pub async fn proved_since(&self, moment: Boot, patience: Duration) -> bool {
+        self.engine.follower.proved_since(moment, patience).await
     }
 
     /// The changes that this node applies, after `since`; without it the first answer is a reset that names the present place.
-    pub fn changes(&self, since: Option<Mark>) -> Changes {
+    pub fn changes(&self, since: Option<Cursor>) -> Changes {
         Changes::new(Arc::clone(&self.engine.follower.changes), since)
     }
 

@@ -25,7 +25,7 @@ use hotshelf_model::{
     Position, Version,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::changes::RecentChanges;
 use crate::checkpoint::{CheckpointFile, Saved};
@@ -89,7 +89,6 @@ pub(crate) struct Follower {
     polls_done: AtomicU64,
     /// Told after each poll. Wakes in the order of coming, which a `watch` does not.
     polled: Notify,
-    applied: watch::Sender<Position>,
     pub(crate) changes: Arc<RecentChanges>,
     nudge: Notify,
     counters: FollowCounters,
@@ -144,7 +143,6 @@ impl Follower {
             polls_begun: AtomicU64::new(0),
             polls_done: AtomicU64::new(0),
             polled: Notify::new(),
-            applied: watch::Sender::new(Position(0)),
             changes: Arc::new(RecentChanges::new(settings.changes_max)),
             nudge: Notify::new(),
             counters: FollowCounters::new(),
@@ -291,11 +289,7 @@ impl Follower {
         if source == RowSource::Log && row.position.0 < self.ahead.load(Ordering::Relaxed) {
             self.counters.gaps.increment(1);
         }
-        let cursor = Cursor {
-            position: row.position,
-            nonce: row.nonce,
-        };
-        if let Some(knowledge) = self.ledger.advance(cursor) {
+        if let Some(knowledge) = self.ledger.advance(Cursor::of(&row)) {
             self.changes.push(row);
             self.moved(&knowledge);
         }
@@ -384,25 +378,29 @@ impl Follower {
     /// Waits for a poll that was begun after this call. Returns whether there was one within `patience`.
     pub(crate) async fn poll_now(&self, patience: Duration) -> bool {
         let begun = self.polls_begun.load(Ordering::Acquire);
-        let later = async {
+        let is_done = || self.polls_done.load(Ordering::Acquire) > begun;
+        self.poll_until(is_done, patience).await
+    }
+
+    /// Waits until the node is proved by a poll that was sent after `moment`. Returns whether that was within `patience`.
+    pub(crate) async fn proved_since(&self, moment: Boot, patience: Duration) -> bool {
+        let is_proved = || self.ledger.proof() > moment;
+        self.poll_until(is_proved, patience).await
+    }
+
+    /// Polls as often as it may until `is_done`. Returns whether that was within `patience`.
+    async fn poll_until(&self, is_done: impl Fn() -> bool, patience: Duration) -> bool {
+        let done = async {
             loop {
                 // Before the look, so that no poll ends unnoticed in between.
                 let polled = self.polled.notified();
-                if self.polls_done.load(Ordering::Acquire) > begun {
+                if is_done() {
                     return;
                 }
                 self.nudge();
                 polled.await;
             }
         };
-        tokio::time::timeout(patience, later).await.is_ok()
-    }
-
-    /// Waits until everything up to `position` has been applied. Returns whether that was within `patience`.
-    pub(crate) async fn wait_applied(&self, position: Position, patience: Duration) -> bool {
-        let mut applied = self.applied.subscribe();
-        let reached = applied.wait_for(|applied| *applied >= position);
-        let reached = tokio::time::timeout(patience, reached).await;
-        reached.is_ok_and(|reached| reached.is_ok())
+        tokio::time::timeout(patience, done).await.is_ok()
     }
 }

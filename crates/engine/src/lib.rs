@@ -35,6 +35,7 @@ mod interleavings;
 
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
-pub use changes::{Change, Changes, Mark};
+pub use changes::{Change, Changes};
+pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings};

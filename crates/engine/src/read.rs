@@ -49,7 +49,7 @@ impl Engine {
         key: &Key,
         options: ReadOptions,
     ) -> Result<Answer, Error> {
-        match self.first_look(key, options) {
+        match self.try_get(key.into(), options.min_version) {
             Some(answer) => Ok(answer),
             None => self.read(key, options).await,
         }

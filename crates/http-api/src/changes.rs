@@ -4,12 +4,11 @@ mod posted;
 pub(crate) mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use hotshelf_model::{Boot, ChangeRecorder, Recorded, Role};
+use hotshelf_model::{ChangeRecorder, Recorded, Role};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
@@ -25,8 +24,6 @@ pub(crate) use posted::{ChangesBody, Posted};
 
 /// Room for one change in a body: names, punctuation and the longest id, escaped.
 const CHANGE_BYTES_MAX: usize = 1024;
-/// How often a request that waits looks whether this node has applied what it waits for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What was recorded.
 #[derive(Serialize, ToSchema)]
@@ -124,24 +121,16 @@ fn waits(query: Option<&str>) -> Result<bool, Problem> {
 /// Waits until this node has proved that it knows every change up to a moment after the commit.
 async fn applied(state: &ApiState) -> Result<(), Problem> {
     let committed = state.clock.now();
-    let proved = async {
-        while !is_proved_since(state, committed) {
-            state.cache.nudge();
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-    };
     let limit = state.settings.request_timeout;
-    tokio::time::timeout(limit, proved).await.map_err(|_| {
-        let detail = "the changes are recorded, and this node has not applied them in time";
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_applied", detail)
-    })
-}
-
-fn is_proved_since(state: &ApiState, committed: Boot) -> bool {
-    // The clock first: the proof's age is taken later, so what is younger than this began after the commit.
-    let since = state.clock.now().since(committed);
-    let age = state.cache.status().proof_age;
-    age.is_some_and(|age| age < since)
+    if state.cache.proved_since(committed, limit).await {
+        return Ok(());
+    }
+    let detail = "the changes are recorded, and this node has not applied them in time";
+    Err(Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "not_applied",
+        detail,
+    ))
 }
 
 fn render(recorded: &Recorded, applied: bool) -> http::Response<Bytes> {

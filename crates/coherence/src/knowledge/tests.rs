@@ -182,3 +182,35 @@ fn an_unproved_generation_lies_between_the_proved_ones() {
     assert!(known().generation < after.generation.unproved());
     assert!(after.generation.unproved() < after.generation);
 }
+
+#[test]
+fn a_cursor_is_one_text_and_no_other_text_is_a_cursor() {
+    let greatest = Cursor {
+        position: Position(u64::MAX),
+        nonce: u64::MAX,
+    };
+    let usual = Cursor {
+        position: Position(7),
+        nonce: 0x46,
+    };
+    assert_eq!(usual.to_string(), "7-46");
+    for cursor in [Cursor::default(), usual, greatest] {
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+    }
+    for text in [
+        "",
+        "7",
+        "7-",
+        "-46",
+        "+7-46",
+        "7-+46",
+        "07-46",
+        "7-046",
+        "7-4G",
+        "7-AB",
+        "7-46-1",
+        "18446744073709551616-0",
+    ] {
+        assert_eq!(text.parse::<Cursor>(), Err(NotACursor), "{text}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Who follows the changes misses none without being told.
 
-use hotshelf_model::{Hist, Timeline};
+use hotshelf_model::{Hist, Position, Timeline};
 
 use super::*;
 
@@ -14,20 +14,13 @@ fn row(position: u64) -> LogRow {
     }
 }
 
-fn at(position: u64) -> Mark {
-    Mark::of(&row(position))
-}
-
-fn cursor(position: u64) -> Cursor {
-    Cursor {
-        position: Position(position),
-        nonce: position * 10,
-    }
+fn at(position: u64) -> Cursor {
+    Cursor::of(&row(position))
 }
 
 fn changes(records_max: usize) -> Arc<RecentChanges> {
     let changes = RecentChanges::new(records_max);
-    changes.restart(cursor(4));
+    changes.restart(at(4));
     for position in 5..8 {
         changes.push(row(position));
     }
@@ -39,40 +32,10 @@ async fn positions(changes: &mut Changes, count: usize) -> Vec<u64> {
     for _ in 0..count {
         match changes.next().await {
             Change::Row(row) => positions.push(row.position.0),
-            Change::Reset(mark) => panic!("reset at {mark:?}"),
+            Change::Reset(cursor) => panic!("reset at {cursor:?}"),
         }
     }
     positions
-}
-
-#[test]
-fn a_mark_is_one_text_and_no_other_text_is_a_mark() {
-    for mark in [
-        Mark::default(),
-        at(7),
-        Mark {
-            position: Position(u64::MAX),
-            nonce: u64::MAX,
-        },
-    ] {
-        assert_eq!(mark.to_string().parse(), Ok(mark));
-    }
-    for text in [
-        "",
-        "7",
-        "7-",
-        "-46",
-        "+7-46",
-        "7-+46",
-        "07-46",
-        "7-046",
-        "7-4G",
-        "7-AB",
-        "7-46-1",
-        "18446744073709551616-0",
-    ] {
-        assert_eq!(text.parse::<Mark>(), Err(NotAMark), "{text}");
-    }
 }
 
 #[tokio::test]
@@ -102,7 +65,7 @@ async fn who_waits_is_woken_by_the_next_row() {
 #[tokio::test]
 async fn what_is_forgotten_unknown_or_of_another_branch_is_a_reset() {
     let changes = changes(2);
-    let elsewhere = Mark {
+    let elsewhere = Cursor {
         position: Position(7),
         nonce: 1,
     };
@@ -111,7 +74,7 @@ async fn what_is_forgotten_unknown_or_of_another_branch_is_a_reset() {
         assert_eq!(following.next().await, Change::Reset(at(7)), "{since:?}");
         changes.push(row(8));
         assert_eq!(positions(&mut following, 1).await, [8]);
-        changes.restart(cursor(7));
+        changes.restart(at(7));
     }
 }
 
@@ -123,6 +86,6 @@ async fn who_is_too_slow_and_who_follows_a_log_that_begins_anew_is_told() {
         changes.push(row(position));
     }
     assert_eq!(following.next().await, Change::Reset(at(11)));
-    changes.restart(cursor(20));
+    changes.restart(at(20));
     assert_eq!(following.next().await, Change::Reset(at(20)));
 }

@@ -110,7 +110,6 @@ impl Follower {
             claims.pop_front();
         }
         drop(claims);
-        self.applied.send_replace(knowledge.cursor.position);
         self.counters
             .position
             .set(gauge(knowledge.cursor.position.0));

@@ -7,46 +7,23 @@ use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age};
 use hotshelf_model::{Key, KeyRef, TierName, Version, VersionToken};
 
 use crate::answer::Answer;
-use crate::cache::{Engine, ReadOptions};
+use crate::cache::Engine;
 use crate::flight::Landed;
 use crate::slot::Slot;
 
 impl Engine {
-    /// The answer that L1 can give now.
+    /// The answer that L1 can give now, if it is of the version that `min_version` names or of a newer one.
     #[inline]
-    pub(crate) fn try_get(self: &Arc<Self>, key: KeyRef<'_>) -> Option<Answer> {
-        let context = self.follower.context();
-        self.answer_at_once(self.l1.get(key)?, key, None, &context)
-    }
-
-    /// The same, if it is of the version that `token` names or of a newer one.
-    pub(crate) fn try_get_version(
+    pub(crate) fn try_get(
         self: &Arc<Self>,
-        key: KeyRef<'_>,
-        token: VersionToken,
-    ) -> Option<Answer> {
-        let context = self.follower.context();
-        self.answer_at_once(self.l1.get(key)?, key, Some(token), &context)
-    }
-
-    /// The answer that L1 can give to a read before anything else is tried.
-    pub(crate) fn first_look(self: &Arc<Self>, key: &Key, options: ReadOptions) -> Option<Answer> {
-        let context = self.follower.context();
-        self.answer_at_once(self.l1.get(key)?, key.into(), options.min_version, &context)
-    }
-
-    #[inline]
-    fn answer_at_once(
-        self: &Arc<Self>,
-        slot: Arc<Slot>,
         key: KeyRef<'_>,
         min_version: Option<VersionToken>,
-        context: &HitContext,
     ) -> Option<Answer> {
-        let (landed, held) = self.look(slot, key, context)?;
+        let context = self.follower.context();
+        let (landed, held) = self.look(self.l1.get(key)?, key, &context)?;
         min_version
             .is_none_or(|token| landed.slot.satisfies(landed.stale, token))
-            .then(|| self.l1_answer(landed, &held, context))
+            .then(|| self.l1_answer(landed, &held, &context))
     }
 
     /// What L1 holds, if it may be served now. `context` was taken before it was looked up.

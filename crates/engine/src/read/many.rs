@@ -70,7 +70,7 @@ impl Engine {
         if options.min_version.is_some() {
             return Reading::Alone(key);
         }
-        if let Some(answer) = self.try_get(key.into()) {
+        if let Some(answer) = self.try_get(key.into(), None) {
             return Reading::Done(answer);
         }
         self.counters.l1_miss();

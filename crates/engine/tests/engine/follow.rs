@@ -29,9 +29,14 @@ fn from_origin(document: &str) -> (String, TierName, bool) {
 
 /// Waits until a node has applied everything that is in the log now.
 async fn applied(shop: &Shop, node: &Node) {
-    let head = shop.origin.head().position;
-    let patience = Duration::from_secs(60);
-    assert!(node.cache.applied(head, patience).await, "{head:?}");
+    reached(node, shop.origin.head().position).await;
+}
+
+async fn reached(node: &Node, position: Position) {
+    node.until("the node has applied the log", |node| {
+        node.cache.status().position >= Some(position)
+    })
+    .await;
 }
 
 /// A shop whose nodes learn of changes from the bus alone.
@@ -438,8 +443,7 @@ async fn the_node_that_gives_positions_tells_the_others() {
     for change in 0..10 {
         shop.origin.put("lamp", change.to_string());
         here.catch_up().await;
-        let head = shop.origin.head().position;
-        there.cache.applied(head, Duration::from_secs(1)).await;
+        applied(&shop, &there).await;
         assert_eq!(there.read("lamp").await.0, change.to_string());
     }
     let read = shop.origin.reads() - reads;
@@ -458,8 +462,7 @@ async fn the_node_that_leads_makes_changes_known_between_polls() {
         let (before, document) = (shop.origin.head().position.0, change.to_string());
         shop.origin.put("lamp", document.clone());
         for node in &nodes {
-            let next = Position(before + 1);
-            assert!(node.cache.applied(next, Duration::from_secs(60)).await);
+            reached(node, Position(before + 1)).await;
             assert_eq!(node.read("lamp").await.0, document);
         }
     }

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream;
-use hotshelf_engine::{Change, Changes, Mark};
+use hotshelf_engine::{Change, Changes, Cursor};
 use hotshelf_model::{Boot, FieldProblem, LogRow, Record};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -127,7 +127,7 @@ fn subscribe(
 }
 
 /// Where to go on: where the client was when it lost its connection, or what its URL says.
-fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Mark>, Problem> {
+fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Cursor>, Problem> {
     let invalid = |field, reason| Problem::invalid(vec![FieldProblem::new(field, reason)]);
     let parameters = target::parameters(query.unwrap_or_default())?;
     let of_query = match &parameters[..] {
@@ -143,7 +143,7 @@ fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Mark>, Probl
     let reason = "is not the `id` of an event; leave it out to begin with a `reset`";
     text.parse()
         .map(Some)
-        .map_err(|_not_a_mark| invalid(field, reason))
+        .map_err(|_not_a_cursor| invalid(field, reason))
 }
 
 /// One client that follows the changes.
@@ -158,7 +158,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(state: Arc<ApiState>, since: Option<Mark>, permit: OwnedSemaphorePermit) -> Self {
+    fn new(state: Arc<ApiState>, since: Option<Cursor>, permit: OwnedSemaphorePermit) -> Self {
         let mut looks = interval(state.cache.staleness_bound() / PROOFS_PER_BOUND);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         state.subscribers.count.increment(1);
@@ -181,8 +181,8 @@ impl Subscriber {
                 return Some(self.tell(&change));
             }
             // The rows that a proof speaks of are there before it is, and were told just now.
-            if let Some(proof) = self.proof.take() {
-                return Some(proof_event(self.state.clock.now().since(proof)));
+            if let Some(event) = self.proof.take().and_then(|proof| self.tell_proof(proof)) {
+                return Some(event);
             }
             tokio::select! {
                 () = self.state.draining() => {}
@@ -200,13 +200,19 @@ impl Subscriber {
         (age <= self.state.cache.staleness_bound()).then(|| now.minus(age))
     }
 
+    /// A proof that has waited too long behind changes, because the client reads slowly, proves nothing any more.
+    fn tell_proof(&self, proof: Boot) -> Option<Event> {
+        let age = self.state.clock.now().since(proof);
+        (age <= self.state.cache.staleness_bound()).then(|| proof_event(age))
+    }
+
     fn tell(&self, change: &Change) -> Event {
         match change {
             Change::Row(row) => row_event(row),
-            Change::Reset(mark) => {
+            Change::Reset(cursor) => {
                 self.state.subscribers.resets.increment(1);
                 Event::default()
-                    .id(mark.to_string())
+                    .id(cursor.to_string())
                     .event("reset")
                     .data("{}")
             }
@@ -221,7 +227,7 @@ impl Drop for Subscriber {
 }
 
 fn row_event(row: &LogRow) -> Event {
-    let event = Event::default().id(Mark::of(row).to_string());
+    let event = Event::default().id(Cursor::of(row).to_string());
     if row.records.is_empty() {
         // Without data it only moves the id on.
         return event;

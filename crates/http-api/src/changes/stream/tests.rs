@@ -151,9 +151,17 @@ async fn a_node_says_that_it_knows_everything_only_while_it_does() {
     assert_eq!(events.next_named("proof").await.data, r#"{"age_ms":0}"#);
     let permits = Arc::clone(&shop.state.subscribers.permits);
     let permit = permits.try_acquire_owned().unwrap();
-    let subscriber = Subscriber::new(Arc::clone(&shop.state), None, permit);
+    let mut subscriber = Subscriber::new(Arc::clone(&shop.state), None, permit);
+    let reset = subscriber.next().await;
+    assert!(reset.is_some());
+    subscriber.proof = subscriber.fresh_proof();
+    let taken = subscriber.proof.unwrap();
     shop.origin.fail(ErrorKind::OriginFailed);
     let bound = shop.state.cache.staleness_bound();
+    clock.advance(bound);
+    assert!(subscriber.tell_proof(taken).is_some());
+    clock.advance(Duration::from_millis(1));
+    assert!(subscriber.tell_proof(taken).is_none(), "it waited too long");
     wait_until_async("no poll is under way", LIMIT, async || {
         clock.advance(bound + Duration::from_millis(1));
         subscriber.fresh_proof().is_none()
