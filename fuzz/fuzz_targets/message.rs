@@ -22,6 +22,8 @@ fn check(bytes: &[u8]) {
         Message::Row(row) => message::encode_row(row),
         Message::Hint(hint) => message::encode_hint(hint),
         Message::Ping(ping) => message::encode_ping(ping),
+        Message::Ask(ask) => message::encode_ask(ask),
+        Message::Answers(answers) => message::encode_answers(answers),
     };
     assert_eq!(message::decode(&written), Ok(message));
 }

@@ -367,7 +367,7 @@ section! {
 section! {
     /// How this node knows that its copies are current.
     RawCoherence "coherence"
-    /// How often the change log's head is read.
+    /// How often the change log's head is read: by every node, or over a bus by the node that leads, for all.
     poll_interval_ms: u64 = 250, count(10, 60_000);
     /// How often the node that leads the sequencing gives changes their positions in the log. PostgreSQL only.
     sequence_interval_ms: u64 = 10, count(1, 60_000);

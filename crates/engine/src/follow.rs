@@ -11,6 +11,7 @@ mod lanes;
 mod lead;
 mod learn;
 mod listen;
+mod prover;
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -74,6 +75,7 @@ pub(crate) struct Follower {
     /// Rows that this node has given positions and not published yet.
     unpublished: Mutex<Option<(Position, Position)>>,
     leadership: Mutex<lead::Leadership>,
+    prover: prover::Prover,
     /// The furthest row that the bus brought while there were gaps before it.
     ahead: AtomicU64,
     rows_are_lost: AtomicBool,
@@ -133,6 +135,7 @@ impl Follower {
             claims: Mutex::default(),
             unpublished: Mutex::default(),
             leadership: Mutex::default(),
+            prover: prover::Prover::new(),
             ahead: AtomicU64::new(0),
             rows_are_lost: AtomicBool::new(false),
             is_astray: AtomicBool::new(false),
@@ -159,14 +162,17 @@ impl Follower {
 
     async fn keep_polling(&self) {
         let pause = POLL_PAUSE.min(self.poll_interval);
+        let mut is_wanted = true;
         loop {
-            self.poll().await;
+            if is_wanted || !self.is_polled_for() {
+                self.poll().await;
+            }
+            self.note_proof_age();
+            self.ask();
             self.tidy();
             tokio::time::sleep(pause).await;
-            // Woken early by `nudge`; a time-out is the ordinary case.
-            tokio::time::timeout(self.poll_interval - pause, self.nudge.notified())
-                .await
-                .ok();
+            let nudged = tokio::time::timeout(self.poll_interval - pause, self.nudge.notified());
+            is_wanted = nudged.await.is_ok();
         }
     }
 
@@ -174,14 +180,23 @@ impl Follower {
         let number = self.polls_begun.fetch_add(1, Ordering::AcqRel) + 1;
         let asked = self.cursor();
         let sent = self.clock.now();
-        match self
-            .guarded(async { self.log.poll(asked.position).await })
-            .await
-        {
-            Ok(poll) => {
-                let step = self.learn(asked, &poll, sent);
+        let asks = self.begin_own_poll(sent);
+        let mut known = vec![asked.position];
+        known.extend(asks.iter().map(|ask| ask.known));
+        let polls = self.guarded(async { self.log.poll_many(&known).await });
+        let polls = polls.await.and_then(|polls| {
+            let context = "a poll of the change log answers too little";
+            (polls.len() == known.len())
+                .then_some(polls)
+                .ok_or_else(|| Error::new(ErrorKind::OriginFailed, context))
+        });
+        match polls.as_deref() {
+            Ok([poll, others @ ..]) => {
+                self.note_clock(poll, sent);
+                let step = self.learn(asked, poll, sent);
+                self.answer(&asks, others);
                 if step == PollStep::LostHistory {
-                    self.renew_history(&poll).await;
+                    self.renew_history(poll).await;
                 }
                 if !self.is_astray.load(Ordering::Relaxed) {
                     self.catch_up(poll.head.position).await;
@@ -189,8 +204,12 @@ impl Follower {
                 self.polls_done.store(number, Ordering::Release);
                 self.polled.notify_waiters();
             }
-            Err(error) => self.missed(LogCall::Poll, &error),
+            Ok([]) => {}
+            Err(error) => self.missed(LogCall::Poll, error),
         }
+    }
+
+    fn note_proof_age(&self) {
         let proof_age = self.clock.now().since(self.ledger.proof());
         self.counters.proof_age.set(proof_age.as_secs_f64());
     }

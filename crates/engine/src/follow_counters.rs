@@ -37,6 +37,10 @@ pub(crate) struct FollowCounters {
     pub(crate) clock_bound: Gauge,
     pub(crate) settled: Counter,
     pub(crate) unsettled: Counter,
+    /// Polls that another node made for this one.
+    pub(crate) polled_for: Counter,
+    /// Polls that this node made for others.
+    pub(crate) answered: Counter,
     pub(crate) gaps: Counter,
     pub(crate) hints_expired: Counter,
     pub(crate) bus_hears: Gauge,
@@ -68,6 +72,8 @@ impl FollowCounters {
             clock_bound: metric::DATABASE_CLOCK_BOUND.gauge(&[]),
             settled: polls("settled"),
             unsettled: polls("unsettled"),
+            polled_for: metric::LOG_POLLS_SHARED.counter(&[("side", "asked")]),
+            answered: metric::LOG_POLLS_SHARED.counter(&[("side", "answered")]),
             gaps: metric::LOG_GAPS.counter(&[]),
             hints_expired: hint("expired"),
             bus_hears: metric::BUS_HEARS.gauge(&[]),

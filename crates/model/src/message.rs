@@ -1,10 +1,10 @@
-//! The bytes of messages between nodes: rows of the change log, hints, and the bus's self-test.
+//! The bytes of messages between nodes: rows of the change log, hints, polls that one node makes for others, and the bus's self-test.
 //!
 //! ```text
 //!  0  magic   u32  `HSms`
 //!  4  format  u16  1
-//!  6  kind    u16  1 row, 2 hint, 3 ping
-//!  8  hist    u64  the database's history; 0 in a ping
+//!  6  kind    u16  1 row, 2 hint, 3 ping, 4 ask, 5 answers
+//!  8  hist    u64  the database's history; 0 in a ping and an ask
 //! 16  body         bincode
 //!  …  check   u64  XXH3 of all bytes before it
 //! ```
@@ -17,12 +17,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bincoded::{self, BorrowDecode, Encode};
+use crate::clock::DbTime;
 use crate::key::{Id, NamespaceName};
 use crate::log::{Hint, LogRow, RECORDS_MAX, Record};
+use crate::seams::{Head, Poll};
 use crate::version::{Hist, Position, Timeline, Version};
 
 /// The longest message, in bytes: a row of [`RECORDS_MAX`] records with the longest names and ids is shorter.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// Most asks that one message answers.
+pub const ASKS_MAX: usize = 512;
 
 const MAGIC: [u8; 4] = *b"HSms";
 const FORMAT: u16 = 1;
@@ -35,6 +39,8 @@ const CHECK_BYTES: usize = 8;
 const ROW: u16 = 1;
 const HINT: u16 = 2;
 const PING: u16 = 3;
+const ASK: u16 = 4;
+const ANSWERS: u16 = 5;
 
 /// What a node tells the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,53 @@ pub enum Message {
     Hint(Hint),
     /// A node asks whether the bus brings it its own messages.
     Ping(Ping),
+    /// A node asks the one that leads to poll for it.
+    Ask(Ask),
+    /// What came of a poll that was made for others.
+    Answers(Answers),
+}
+
+/// A node asks the one that leads to poll the change log for it, as it would itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Who asks: a random number for each process.
+    pub asker: u64,
+    /// Which of its asks this is.
+    pub number: u64,
+    /// The position that the asker has followed the log to.
+    pub known: Position,
+}
+
+/// What a poll said that was sent after some asks had come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// The poll, which is settled; its `known_nonce` and `sequenced` are nobody's.
+    pub poll: Poll,
+    /// Whom it answers, at most [`ASKS_MAX`].
+    pub answered: Vec<Answered>,
+}
+
+/// What is different for each who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, BorrowDecode)]
+pub struct Answered {
+    /// Who asked.
+    pub asker: u64,
+    /// Which ask of its this answers.
+    pub number: u64,
+    /// The nonce of the row at the position that it named.
+    pub known_nonce: Option<u64>,
+}
+
+impl Answers {
+    /// The poll as `asker` would have made it, if it answers the ask of that number.
+    pub fn of(&self, asker: u64, number: u64) -> Option<Poll> {
+        let mut answered = self.answered.iter();
+        let own = answered.find(|own| (own.asker, own.number) == (asker, number))?;
+        Some(Poll {
+            known_nonce: own.known_nonce,
+            ..self.poll
+        })
+    }
 }
 
 /// The bus's self-test: a node that hears its own knows that it hears.
@@ -114,6 +167,36 @@ pub fn encode_ping(ping: &Ping) -> Bytes {
     framed(PING, Hist(0), &body)
 }
 
+/// The bytes of an ask.
+pub fn encode_ask(ask: &Ask) -> Bytes {
+    let body = AskBody {
+        asker: ask.asker,
+        number: ask.number,
+        known: ask.known.0,
+    };
+    framed(ASK, Hist(0), &body)
+}
+
+/// The bytes of answers.
+///
+/// # Panics
+/// When they answer more than [`ASKS_MAX`] asks, or the poll is not settled.
+pub fn encode_answers(answers: &Answers) -> Bytes {
+    assert!(answers.answered.len() <= ASKS_MAX, "asks are bounded");
+    let poll = &answers.poll;
+    assert!(poll.settled && poll.head.primary, "it would prove nothing");
+    let body = AnswersBody {
+        timeline: poll.head.timeline.0,
+        position: poll.head.position.0,
+        now: poll.head.now.0,
+        head_nonce: poll.head_nonce,
+        oldest: poll.oldest.0,
+        version_max: poll.version_max.0,
+        answered: answers.answered.clone(),
+    };
+    framed(ANSWERS, poll.head.hist, &body)
+}
+
 /// Reads a message. Any bytes are allowed.
 ///
 /// # Errors
@@ -124,6 +207,8 @@ pub fn decode(bytes: &[u8]) -> Result<Message, MessageError> {
         ROW => row(hist, body).map(Message::Row),
         HINT => hint(hist, body).map(Message::Hint),
         PING => ping(hist, body).map(Message::Ping),
+        ASK => ask(hist, body).map(Message::Ask),
+        ANSWERS => answers(hist, body).map(Message::Answers),
         _ => None,
     };
     message.ok_or(MessageError::Undecodable)
@@ -212,6 +297,39 @@ fn ping(hist: Hist, body: &[u8]) -> Option<Ping> {
     })
 }
 
+fn ask(hist: Hist, body: &[u8]) -> Option<Ask> {
+    let body: AskBody = bincoded::read_all::<_, MESSAGE_BYTES_MAX>(body)?;
+    (hist == Hist(0)).then_some(Ask {
+        asker: body.asker,
+        number: body.number,
+        known: Position(body.known),
+    })
+}
+
+fn answers(hist: Hist, body: &[u8]) -> Option<Answers> {
+    let body: AnswersBody = bincoded::read_all::<_, MESSAGE_BYTES_MAX>(body)?;
+    let head = Head {
+        hist,
+        timeline: Timeline(body.timeline),
+        position: Position(body.position),
+        now: DbTime(body.now),
+        primary: true,
+    };
+    let poll = Poll {
+        head,
+        head_nonce: body.head_nonce,
+        known_nonce: None,
+        oldest: Position(body.oldest),
+        version_max: Version(body.version_max),
+        settled: true,
+        sequenced: None,
+    };
+    (body.answered.len() <= ASKS_MAX).then_some(Answers {
+        poll,
+        answered: body.answered,
+    })
+}
+
 #[derive(Encode, BorrowDecode)]
 struct RowBody<'a> {
     timeline: u32,
@@ -239,6 +357,24 @@ struct HintBody<'a> {
 struct PingBody {
     node: u32,
     nonce: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct AskBody {
+    asker: u64,
+    number: u64,
+    known: u64,
+}
+
+#[derive(Encode, BorrowDecode)]
+struct AnswersBody {
+    timeline: u32,
+    position: u64,
+    now: u64,
+    head_nonce: u64,
+    oldest: u64,
+    version_max: u64,
+    answered: Vec<Answered>,
 }
 
 impl<'a> RecordBody<'a> {

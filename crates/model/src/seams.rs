@@ -254,6 +254,20 @@ pub trait ChangeLog: Send + Sync + Debug {
     /// `OriginFailed` or `OriginTimeout` when the database cannot say.
     fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>>;
 
+    /// Polls once for each of `known`, which is what the caller and others have followed the log to; with one reading where the log can.
+    ///
+    /// # Errors
+    /// As [`ChangeLog::poll`].
+    fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
+        Box::pin(async move {
+            let mut polls = Vec::with_capacity(known.len());
+            for &position in known {
+                polls.push(self.poll(position).await?);
+            }
+            Ok(polls)
+        })
+    }
+
     /// Gives positions to changes that have none yet, and returns the rows of the log that this made, in order. It proves nothing, and may leave out
     /// a change that committed late; the next poll does not. Cheap when there is nothing to do: for the node that leads sequencing, every
     /// few milliseconds. A log whose changes get their positions as they commit has nothing to do.

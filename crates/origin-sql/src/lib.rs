@@ -288,9 +288,18 @@ impl Origin for SqlOrigin {
 impl ChangeLog for SqlOrigin {
     fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
         Box::pin(async move {
+            let polls = self.poll_many(&[known]).await?;
+            let context = "the poll of the change log has no answer";
+            let first = polls.into_iter().next();
+            first.ok_or_else(|| Error::new(ErrorKind::OriginFailed, context))
+        })
+    }
+
+    fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
+        Box::pin(async move {
             match &self.database {
-                Database::Postgres(database) => database.poll(known).await,
-                Database::Sqlite(database) => database.poll(known).await,
+                Database::Postgres(database) => database.poll_many(known).await,
+                Database::Sqlite(database) => database.poll_many(known).await,
             }
         })
     }

@@ -110,6 +110,8 @@ metrics_list! {
         "Hints of writers on other nodes: news, known, foreign (another history or an older timeline); expired, not confirmed in time; and given_up, because there was no room.";
     LOG_POLLS = Counter "hotshelf_change_log_polls_total" ["outcome"]
         "Polls of the change log: settled, unsettled or failed.";
+    LOG_POLLS_SHARED = Counter "hotshelf_change_log_polls_shared_total" ["side"]
+        "Polls of the change log that the leading node made for others: asked, taken by the node that asked, or answered, by the one that made them.";
     LOG_FAILURES = Counter "hotshelf_change_log_failures_total" ["call"]
         "Calls of the change log beside its polls that failed or took too long: read or sequence.";
     FOLLOWER_PANICS = Counter "hotshelf_follower_panics_total" ["lane"]

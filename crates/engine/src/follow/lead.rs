@@ -63,7 +63,7 @@ impl Follower {
         self.counters.leads.set(0.0);
     }
 
-    fn leads(&self) -> bool {
+    pub(super) fn leads(&self) -> bool {
         matches!(*self.leadership.lock(), Leadership::Here(_))
     }
 

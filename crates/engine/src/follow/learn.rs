@@ -9,12 +9,16 @@ use super::{CLAIMS_MAX, Follower};
 use crate::counters::gauge;
 
 impl Follower {
-    /// Takes in a poll that was asked about the cursor `asked` and sent at `sent`.
-    pub(crate) fn learn(&self, asked: Cursor, poll: &Poll, sent: Boot) -> PollStep {
+    /// Takes the database's clock from a poll of this node's own: of one that another made, it is not known well enough when.
+    pub(super) fn note_clock(&self, poll: &Poll, sent: Boot) {
         self.db_clock.sample(poll.head.now, sent, self.clock.now());
         self.counters
             .clock_bound
             .set(self.db_clock.bound().as_secs_f64());
+    }
+
+    /// Takes in a poll that was asked about the cursor `asked` and sent at `sent`.
+    pub(crate) fn learn(&self, asked: Cursor, poll: &Poll, sent: Boot) -> PollStep {
         let is_lost = self.rows_are_lost.swap(false, Ordering::Relaxed);
         let is_first = self.ledger.knowledge().is_none();
         let step = if is_first {

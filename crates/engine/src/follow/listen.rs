@@ -65,6 +65,8 @@ impl Follower {
                 self.counters.hint(outcome);
             }
             Ok(Message::Ping(ping)) => self.take_ping(ping, test),
+            Ok(Message::Ask(ask)) => self.take_ask(ask),
+            Ok(Message::Answers(answers)) => self.take_answers(&answers),
             Err(error) => {
                 self.counters.unreadable(error);
                 tracing::debug!(%error, "a message of the bus cannot be read");

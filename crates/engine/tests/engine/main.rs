@@ -8,6 +8,7 @@ mod follower;
 mod posted;
 mod proof;
 mod properties;
+mod prover;
 mod read;
 mod shop;
 mod stale;

@@ -47,6 +47,39 @@ const SOME_PING: Ping = Ping {
     nonce: 0x1122_3344_5566_7788,
 };
 
+const SOME_ASK: Ask = Ask {
+    asker: 0x0123_4567_89ab_cdef,
+    number: 41,
+    known: Position(901),
+};
+
+fn some_answers() -> Answers {
+    let head = Head {
+        hist: Hist(0x0123_4567_89ab_cdef),
+        timeline: Timeline(3),
+        position: Position(903),
+        now: DbTime(1_800_000_000_123),
+        primary: true,
+    };
+    let answered = |asker, known_nonce| Answered {
+        asker,
+        number: 41,
+        known_nonce,
+    };
+    Answers {
+        poll: Poll {
+            head,
+            head_nonce: 0xfeed_beef_cafe_f00d,
+            known_nonce: None,
+            oldest: Position(17),
+            version_max: Version(3 << 40 | 18449),
+            settled: true,
+            sequenced: None,
+        },
+        answered: vec![answered(SOME_ASK.asker, Some(7)), answered(1, None)],
+    }
+}
+
 /// The same bytes with a right check.
 fn with_check(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.len() - CHECK_BYTES;
@@ -75,6 +108,18 @@ fn golden_bytes_of_format_1_read_back() {
             include_str!("../../tests/golden/message-1-ping.hex"),
             encode_ping(&SOME_PING),
             Message::Ping(SOME_PING),
+        ),
+        (
+            "ask",
+            include_str!("../../tests/golden/message-1-ask.hex"),
+            encode_ask(&SOME_ASK),
+            Message::Ask(SOME_ASK),
+        ),
+        (
+            "answers",
+            include_str!("../../tests/golden/message-1-answers.hex"),
+            encode_answers(&some_answers()),
+            Message::Answers(some_answers()),
         ),
     ];
     for (name, hex, bytes, message) in golden {
@@ -123,6 +168,46 @@ fn more_records_than_a_row_has_are_refused() {
             .collect(),
     };
     let bytes = framed(ROW, Hist(1), &body);
+    assert_eq!(decode(&bytes), Err(MessageError::Undecodable));
+}
+
+#[test]
+fn answers_are_for_who_asked_and_for_this_ask() {
+    let answers = some_answers();
+    let poll = answers.of(SOME_ASK.asker, 41).unwrap();
+    assert_eq!(poll.known_nonce, Some(7));
+    assert_eq!(poll.head, answers.poll.head);
+    assert_eq!(answers.of(1, 41).unwrap().known_nonce, None);
+    assert_eq!(answers.of(SOME_ASK.asker, 40), None);
+    assert_eq!(answers.of(2, 41), None);
+}
+
+#[test]
+fn the_most_answers_fit_and_one_more_is_refused() {
+    let answered = |asker| Answered {
+        asker: u64::MAX - asker,
+        number: u64::MAX,
+        known_nonce: Some(u64::MAX),
+    };
+    let mut answers = Answers {
+        answered: (0..ASKS_MAX as u64).map(answered).collect(),
+        ..some_answers()
+    };
+    let bytes = encode_answers(&answers);
+    assert!(bytes.len() <= MESSAGE_BYTES_MAX, "{}", bytes.len());
+    assert_eq!(decode(&bytes), Ok(Message::Answers(answers.clone())));
+    answers.answered.push(answered(0));
+    let poll = answers.poll;
+    let body = AnswersBody {
+        timeline: poll.head.timeline.0,
+        position: poll.head.position.0,
+        now: poll.head.now.0,
+        head_nonce: poll.head_nonce,
+        oldest: poll.oldest.0,
+        version_max: poll.version_max.0,
+        answered: answers.answered,
+    };
+    let bytes = framed(ANSWERS, Hist(1), &body);
     assert_eq!(decode(&bytes), Err(MessageError::Undecodable));
 }
 
@@ -204,7 +289,14 @@ proptest! {
 
     #[test]
     fn any_change_of_any_byte_is_damage(at: prop::sample::Index, flip in 1_u8..) {
-        for bytes in [encode_row(&some_row()), encode_hint(&some_hint()), encode_ping(&SOME_PING)] {
+        let messages = [
+            encode_row(&some_row()),
+            encode_hint(&some_hint()),
+            encode_ping(&SOME_PING),
+            encode_ask(&SOME_ASK),
+            encode_answers(&some_answers()),
+        ];
+        for bytes in messages {
             let mut bytes = bytes.to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
@@ -219,7 +311,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), CHECK_BYTES..400), kind in 0_u16..5) {
+    fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), CHECK_BYTES..400), kind in 0_u16..7) {
         prop_assert_eq!(decode(&bytes), Err(MessageError::Undecodable));
         let mut framed = MAGIC.to_vec();
         framed.extend(FORMAT.to_be_bytes());
@@ -231,6 +323,8 @@ proptest! {
                 Message::Row(row) => encode_row(row),
                 Message::Hint(hint) => encode_hint(hint),
                 Message::Ping(ping) => encode_ping(ping),
+                Message::Ask(ask) => encode_ask(ask),
+                Message::Answers(answers) => encode_answers(answers),
             };
             prop_assert_eq!(decode(&again), Ok(message));
         }

@@ -100,6 +100,16 @@ impl ChangeLog for Database {
         })
     }
 
+    fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
+        Box::pin(async move {
+            let mut polls = self.ask(self.origin.poll_many(known)).await?;
+            for poll in &mut polls {
+                poll.settled |= self.broken == Some(Rule::UnsequencedIsUnsettled);
+            }
+            Ok(polls)
+        })
+    }
+
     fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
         Box::pin(async move {
             let rows = self.ask(self.origin.sequence()).await?;

@@ -63,7 +63,8 @@ struct Reading {
     /// `None` on a standby.
     server_timeline: Option<u64>,
     head_nonce: u64,
-    known_nonce: Option<u64>,
+    /// One for each position that was asked about.
+    known_nonces: Vec<Option<u64>>,
     oldest: Position,
     oldest_age: Duration,
     version: u64,
@@ -74,26 +75,30 @@ struct Reading {
 }
 
 impl Reading {
-    fn poll(&self, settled: bool, sequenced: Option<(Position, Position)>) -> Poll {
+    fn polls(&self, settled: bool, sequenced: Option<(Position, Position)>) -> Vec<Poll> {
         let timeline = self
             .server_timeline
             .unwrap_or(u64::from(self.state.timeline.0));
         // A new primary proves nothing before its timeline is in the log: it would confirm a tail that the old one lost.
         let same = timeline == u64::from(self.state.timeline.0);
-        Poll {
+        let known_nonces = self.known_nonces.iter();
+        let poll = |&known_nonce: &Option<u64>| Poll {
             head: self.state.head(),
             head_nonce: self.head_nonce,
-            known_nonce: self.known_nonce,
+            known_nonce,
             oldest: self.oldest,
             version_max: Version(timeline << 40 | self.version),
             settled: settled && same && self.state.primary,
             sequenced,
-        }
+        };
+        known_nonces.map(poll).collect()
     }
 }
 
 impl Postgres {
-    pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
+    pub(crate) async fn poll_many(&self, known: &[Position]) -> Result<Vec<Poll>, Error> {
+        let known: Vec<i64> = known.iter().map(|position| signed(position.0)).collect();
+        let known = &known[..];
         let (last, settled, given) = self.settle(known).await?;
         self.low.polled(last.id_given);
         self.note_sequenced(given.records);
@@ -101,11 +106,11 @@ impl Postgres {
         if self.retention.is_exceeded(last.oldest_age, oldest, head) {
             self.prune().await;
         }
-        Ok(last.poll(settled, given.positions))
+        Ok(last.polls(settled, given.positions))
     }
 
     /// Sequences until everything that had committed at the first reading has its position; answers the last reading, and whether it got there.
-    async fn settle(&self, known: Position) -> Result<(Reading, bool, Given), Error> {
+    async fn settle(&self, known: &[i64]) -> Result<(Reading, bool, Given), Error> {
         let mut last = self.read_head(None, known).await?;
         let Some(server) = last.server_timeline else {
             return Ok((last, false, Given::default()));
@@ -145,18 +150,14 @@ impl Postgres {
 
     /// Two nodes that find out at the same moment may both renew it, which is once more than needed and no harm.
     pub(crate) async fn renew_history_if(&self, known: Hist) -> Result<(), Error> {
-        if self.read_head(None, Position(0)).await?.state.hist == known {
+        if self.read_head(None, &[]).await?.state.hist == known {
             self.renew_history().await?;
         }
         Ok(())
     }
 
-    async fn read_head(&self, newest: Option<i64>, known: Position) -> Result<Reading, Error> {
-        let build = || {
-            sqlx::query(self.poll.clone())
-                .bind(newest)
-                .bind(signed(known.0))
-        };
+    async fn read_head(&self, newest: Option<i64>, known: &[i64]) -> Result<Reading, Error> {
+        let build = || sqlx::query(self.poll.clone()).bind(newest).bind(known);
         let rows = self.read(&self.log, build).await;
         rows.and_then(|rows| reading(rows.first().ok_or(sqlx::Error::RowNotFound)?))
             .map_err(|error| failed("reading the head of the change log", error))
@@ -240,12 +241,15 @@ impl Progress {
 
 fn reading(row: &PgRow) -> Result<Reading, sqlx::Error> {
     let server_timeline: Option<i64> = row.try_get("server_tl")?;
-    let known_nonce: Option<i64> = row.try_get("known_nonce")?;
+    let known_nonces: Vec<Option<i64>> = row.try_get("known_nonces")?;
     Ok(Reading {
         state: state(row)?,
         server_timeline: server_timeline.map(unsigned),
         head_nonce: nonce(row.try_get("head_nonce")?),
-        known_nonce: known_nonce.map(nonce),
+        known_nonces: known_nonces
+            .into_iter()
+            .map(|known_nonce| known_nonce.map(nonce))
+            .collect(),
         oldest: Position(unsigned(row.try_get("oldest")?)),
         oldest_age: Duration::from_micros(unsigned(row.try_get("oldest_age_us")?)),
         version: unsigned(row.try_get("version")?),

@@ -1,7 +1,9 @@
 SELECT s.uuid, s.system, s.tl, s.pos, s.now_us, s.is_primary, 0::bigint AS parent_ver,
     CASE WHEN s.is_primary THEN hotshelf.server_timeline() END AS server_tl,
     (SELECT nonce FROM hotshelf.cache_log WHERE pos = s.pos) AS head_nonce,
-    (SELECT nonce FROM hotshelf.cache_log WHERE pos = $2::bigint) AS known_nonce,
+    ARRAY(
+        SELECT (SELECT nonce FROM hotshelf.cache_log WHERE pos = known.pos)
+        FROM unnest($2::bigint[]) WITH ORDINALITY AS known (pos, number) ORDER BY number) AS known_nonces,
     o.pos AS oldest,
     (SELECT s.now_us - (extract(epoch FROM logged_at) * 1000000)::bigint FROM hotshelf.cache_log WHERE pos = o.pos) AS oldest_age_us,
     (SELECT last_value FROM hotshelf.version_seq) AS version,

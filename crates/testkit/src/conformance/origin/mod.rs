@@ -449,6 +449,27 @@ async fn a_change_gets_a_position(reader: &Reader<'_>) {
         quiet.head.position, after.head.position,
         "what changes nothing gets no position"
     );
+    polls_for_many_are_polls_for_each(log, quiet).await;
+}
+
+#[expect(clippy::panic, reason = "a suite fails by panicking")]
+async fn polls_for_many_are_polls_for_each(log: &dyn ChangeLog, head: Poll) {
+    let unknown = Position(head.head.position.0 + 1_000_000);
+    let known = [unknown, head.head.position, Position(0), unknown];
+    let polls = match log.poll_many(&known).await {
+        Ok(polls) => polls,
+        Err(error) => panic!("polling for many: {error:?}"),
+    };
+    assert_eq!(polls.len(), known.len());
+    for (&known, poll) in known.iter().zip(polls) {
+        let alone = match log.poll(known).await {
+            Ok(poll) => poll,
+            Err(error) => panic!("polling for one: {error:?}"),
+        };
+        assert_eq!(poll.known_nonce, alone.known_nonce, "{known:?}");
+        assert_eq!(poll.head.position, head.head.position);
+        assert!(poll.settled);
+    }
 }
 
 /// The rows after a position up to a poll's head, read in steps.

@@ -461,6 +461,16 @@ impl ChangeLog for FakeOrigin {
         })
     }
 
+    fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
+        Box::pin(async move {
+            self.counts.count_poll();
+            let polls = known.iter().map(|&known| self.poll_now(known)).collect();
+            self.take_time().await;
+            fail(self.knobs.lock().polls_fail)?;
+            Ok(polls)
+        })
+    }
+
     fn sequence(&self) -> BoxFuture<'_, Result<Vec<LogRow>, Error>> {
         Box::pin(async move {
             fail(self.knobs.lock().polls_fail)?;
