@@ -427,13 +427,8 @@ impl FakeOrigin {
 }
 
 fn fail(kind: Option<ErrorKind>) -> Result<(), Error> {
-    match kind {
-        Some(kind) => Err(Error::new(
-            kind,
-            "asking the fake origin as told by the test",
-        )),
-        None => Ok(()),
-    }
+    let context = "asking the fake origin as told by the test";
+    kind.map_or(Ok(()), |kind| Err(Error::new(kind, context)))
 }
 
 impl Origin for FakeOrigin {
@@ -452,13 +447,7 @@ impl Origin for FakeOrigin {
 
 impl ChangeLog for FakeOrigin {
     fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
-        Box::pin(async move {
-            self.counts.count_poll();
-            let poll = self.poll_now(known);
-            self.take_time().await;
-            fail(self.knobs.lock().polls_fail)?;
-            Ok(poll)
-        })
+        Box::pin(async move { Ok(self.poll_many(&[known]).await?[0]) })
     }
 
     fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
