@@ -129,10 +129,7 @@ impl NatsSettings {
             ),
         ]
         .into_iter()
-        .filter(|&(_, value, min, max)| !(min..=max).contains(&value))
-        .map(|(field, value, min, max)| {
-            FieldProblem::new(field, format!("is {value}; use {min} to {max}"))
-        })
+        .filter_map(|(field, value, min, max)| FieldProblem::of_number(field, value, min, max))
         .collect()
     }
 
@@ -153,12 +150,7 @@ impl NatsSettings {
             ("stream_check_interval", check_interval, 10, 600 * SECOND),
         ]
         .into_iter()
-        .filter(|&(_, value, min, max)| {
-            !(Duration::from_millis(min)..=Duration::from_millis(max)).contains(&value)
-        })
-        .map(|(field, value, min, max)| {
-            FieldProblem::new(field, format!("is {value:?}; use {min} to {max} ms"))
-        })
+        .filter_map(|(field, value, min, max)| FieldProblem::of_duration(field, value, min, max))
         .collect()
     }
 

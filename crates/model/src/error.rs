@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// What kind of failure it is: small, countable, and all that HTTP needs to choose a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -137,5 +138,18 @@ impl FieldProblem {
             field: field.into(),
             reason: reason.into(),
         }
+    }
+
+    /// The problem with a number that lies outside of `min` to `max`.
+    pub fn of_number(field: &str, value: u64, min: u64, max: u64) -> Option<Self> {
+        let reason = || format!("is {value}; use {min} to {max}");
+        (!(min..=max).contains(&value)).then(|| Self::new(field, reason()))
+    }
+
+    /// The problem with a duration that lies outside of `min` to `max` milliseconds.
+    pub fn of_duration(field: &str, value: Duration, min: u64, max: u64) -> Option<Self> {
+        let range = Duration::from_millis(min)..=Duration::from_millis(max);
+        let reason = || format!("is {value:?}; use {min} to {max} ms");
+        (!range.contains(&value)).then(|| Self::new(field, reason()))
     }
 }

@@ -112,6 +112,7 @@ impl RedisSettings {
     fn number_problems(&self) -> Vec<FieldProblem> {
         let failures_max = usize::from(self.breaker.failures_max);
         let level = usize::try_from(self.zstd_level).unwrap_or_default();
+        let number = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
         [
             ("connections", self.connections, 64),
             ("ops_max", self.ops_max, 1_000_000),
@@ -122,8 +123,7 @@ impl RedisSettings {
             ("breaker.failures_max", failures_max, 1000),
         ]
         .into_iter()
-        .filter(|&(_, value, max)| !(1..=max).contains(&value))
-        .map(|(field, value, max)| FieldProblem::new(field, format!("is {value}; use 1 to {max}")))
+        .filter_map(|(field, value, max)| FieldProblem::of_number(field, number(value), 1, max))
         .collect()
     }
 
@@ -142,12 +142,7 @@ impl RedisSettings {
             ("breaker.open_max", self.breaker.open_max, 1, 600 * SECOND),
         ]
         .into_iter()
-        .filter(|&(_, value, min, max)| {
-            !(Duration::from_millis(min)..=Duration::from_millis(max)).contains(&value)
-        })
-        .map(|(field, value, min, max)| {
-            FieldProblem::new(field, format!("is {value:?}; use {min} to {max} ms"))
-        })
+        .filter_map(|(field, value, min, max)| FieldProblem::of_duration(field, value, min, max))
         .collect()
     }
 
