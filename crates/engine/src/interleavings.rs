@@ -192,7 +192,7 @@ impl Cell {
             return None;
         }
         assert!(
-            self.engine.try_get((&key(product)).into()).is_none(),
+            self.engine.try_get((&key(product)).into(), None).is_none(),
             "outdated, and served"
         );
         let source = Arc::clone(self.engine.source(&key(product)).unwrap());

@@ -9,6 +9,7 @@ use hotshelf_model::{
     UnavailableReason,
 };
 use hotshelf_testkit::FakeLeases;
+use tokio::task::JoinHandle;
 
 use crate::shop::{Node, Shop, key};
 
@@ -117,10 +118,8 @@ async fn a_late_joiner_after_a_change_does_not_get_what_was_read_before_it() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_dead_nodes_lease_holds_others_up_no_longer_than_it_lasts() {
-    let mut shop = Shop::with_lamp();
-    shop.settings.fill_timeout = Duration::from_secs(60);
+/// A read that waits for a lease that another node holds and does nothing with.
+async fn read_while_another_holds_the_lease(shop: &Shop) -> JoinHandle<(String, TierName, bool)> {
     let node = Arc::new(shop.node().await);
     shop.leases.hold_elsewhere(&shop.tier_key("lamp"));
     let read = tokio::spawn({
@@ -131,6 +130,14 @@ async fn a_dead_nodes_lease_holds_others_up_no_longer_than_it_lasts() {
         shop.leases.refused() >= 3
     })
     .await;
+    read
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_nodes_lease_holds_others_up_no_longer_than_it_lasts() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.fill_timeout = Duration::from_secs(60);
+    let read = read_while_another_holds_the_lease(&shop).await;
     assert_eq!(shop.origin.fetches(), 0);
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(read.await.unwrap().1, TierName::Origin);
@@ -400,16 +407,7 @@ async fn a_holder_that_gets_nothing_from_the_database_uses_up_only_half_of_the_t
     let mut shop = Shop::with_lamp();
     let clock = Arc::clone(&shop.clock) as _;
     shop.leases = Arc::new(FakeLeases::new(clock, Duration::from_secs(3600)));
-    let node = Arc::new(shop.node().await);
-    shop.leases.hold_elsewhere(&shop.tier_key("lamp"));
-    let read = tokio::spawn({
-        let node = Arc::clone(&node);
-        async move { node.read("lamp").await }
-    });
-    node.until("the reader waits for the lease", |_| {
-        shop.leases.refused() >= 3
-    })
-    .await;
+    let read = read_while_another_holds_the_lease(&shop).await;
     shop.clock.advance(shop.settings.fill_timeout / 2);
     assert_eq!(read.await.unwrap().1, TierName::Origin);
 }

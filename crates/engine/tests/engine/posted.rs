@@ -72,6 +72,14 @@ fn change(shop: &Shop, service: &Service) -> Version {
     version
 }
 
+async fn node_that_filled_l2(shop: &Shop, service: &Arc<Service>) -> Node {
+    let node = node(shop, service, &disk()).await;
+    node.get("lamp").await.unwrap();
+    node.until("the copy is in L2", |_| shop.l2.len() == 1)
+        .await;
+    node
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_that_nobody_posts_is_bounded_by_the_ttl() {
     let (shop, service) = shop();
@@ -110,11 +118,7 @@ async fn a_posted_change_is_read_from_no_tier_that_holds_the_old_document() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_never_saw_the_post_serves_nothing_older_from_l2() {
     let (shop, service) = shop();
-    let first = node(&shop, &service, &disk()).await;
-    first.get("lamp").await.unwrap();
-    first
-        .until("the copy is in L2", |_| shop.l2.len() == 1)
-        .await;
+    node_that_filled_l2(&shop, &service).await;
     change(&shop, &service);
     let second = node(&shop, &service, &disk()).await;
     assert_eq!(second.read("lamp").await.0, "new");
@@ -123,11 +127,7 @@ async fn a_node_that_never_saw_the_post_serves_nothing_older_from_l2() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_from_before_other_posts_is_checked_and_not_fetched() {
     let (shop, service) = shop();
-    let first = node(&shop, &service, &disk()).await;
-    first.get("lamp").await.unwrap();
-    first
-        .until("the copy is in L2", |_| shop.l2.len() == 1)
-        .await;
+    let first = node_that_filled_l2(&shop, &service).await;
     shop.origin.put("vase", "posted");
     let second = node(&shop, &service, &disk()).await;
     assert_eq!(
