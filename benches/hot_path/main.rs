@@ -113,14 +113,6 @@ impl Stage {
         value.is_some_and(|value| !black_box(&*value).is_empty())
     }
 
-    fn unjudged(&self, number: u32) -> bool {
-        self.judged.get(&self.keys[number as usize])
-    }
-
-    fn judged(&self, number: u32) -> bool {
-        self.judged.get_judged(&self.keys[number as usize])
-    }
-
     fn try_get(&self, number: u32) -> bool {
         let answer = self.cache.try_get(&self.keys[number as usize]);
         answer.is_some_and(|answer| !black_box(answer.document()).is_empty())
@@ -170,8 +162,6 @@ type Hit<'a> = (&'static str, Box<dyn Fn(u32) -> bool + Sync + 'a>);
 const BASE: usize = 1;
 const MAP: usize = 4;
 const OURS: usize = 5;
-const UNJUDGED: usize = 7;
-const JUDGED: usize = 8;
 
 fn time(stage: &Stage, threads: usize, rounds: usize) {
     // Spelled out for each contender, so that each loop is compiled around its own hit.
@@ -198,12 +188,6 @@ fn time(stage: &Stage, threads: usize, rounds: usize) {
         Contender::new("Cache::get, ready at once", || {
             round(reads, threads, |number| stage.get(number))
         }),
-        Contender::new("the map, with what L1 knows of a copy", || {
-            round(reads, threads, |number| stage.unjudged(number))
-        }),
-        Contender::new("the same, each hit judged", || {
-            round(reads, threads, |number| stage.judged(number))
-        }),
     ];
     let measured = compare(rounds, &mut contenders);
     table::heading(&format!("{threads} thread(s), time of one hit on each"));
@@ -211,15 +195,54 @@ fn time(stage: &Stage, threads: usize, rounds: usize) {
     let ratio = measured[OURS].ratio_to(&measured[BASE], |sample| sample.wall_ns);
     table::target("Cache::try_get / moka get", ratio, TARGET);
     let wall = |at: usize| measured[at].median(|sample| sample.wall_ns);
-    table::target(
-        "ns that the freshness check adds to a hit",
-        wall(JUDGED) - wall(UNJUDGED),
-        CHECK_TARGET,
-    );
     table::say(format!(
         "freshness, counting and the answer add {:.0} ns to the map's get, with what they miss in the processor's caches",
         wall(OURS) - wall(MAP)
     ));
+}
+
+/// Reads the whole sequence; each read waits for the length that the one before has brought, as a thread's requests wait for each other.
+fn chain(stage: &Stage, hit: impl Fn(&Key) -> usize) -> Sample {
+    let (stopwatch, used) = (Stopwatch::start(), cpu::own_nanos());
+    let mut carried = 0;
+    for &number in &stage.reads {
+        carried = hit(&stage.keys[number as usize + carried]) >> 32;
+    }
+    black_box(carried);
+    let (wall, used) = (stopwatch.nanos(), cpu::own_nanos() - used);
+    Sample::over(stage.reads.len(), wall, used)
+}
+
+fn check(stage: &Stage, rounds: usize) {
+    let map = &stage.judged;
+    let mut contenders = [
+        Contender::new("get of the map", || chain(stage, |key| map.get(key))),
+        Contender::new("the same, and the clock", || {
+            chain(stage, |key| map.get_timed(key))
+        }),
+        Contender::new("the same, and the freshness check", || {
+            chain(stage, |key| map.get_judged(key))
+        }),
+        Contender::new("Cache::try_get", || {
+            chain(stage, |key| {
+                let answer = stage.cache.try_get(key);
+                answer.map_or(0, |answer| answer.document().len())
+            })
+        }),
+    ];
+    let measured = compare(rounds, &mut contenders);
+    table::heading("one hit after the other");
+    table::comparison("hit", &measured, 0);
+    let added = |at: usize| {
+        let wall = |at: usize| measured[at].median(|sample| sample.wall_ns);
+        wall(at) - wall(0)
+    };
+    table::target(
+        "ns that the freshness check adds to a hit",
+        added(2),
+        CHECK_TARGET,
+    );
+    table::say(format!("ns that reading the clock adds: {:.0}", added(1)));
 }
 
 fn count(stage: &Stage) -> anyhow::Result<()> {
@@ -283,5 +306,6 @@ fn main() -> anyhow::Result<()> {
     for threads in [1, 2] {
         time(&stage, threads, args.size(15, 1));
     }
+    check(&stage, args.size(15, 1));
     Ok(())
 }
