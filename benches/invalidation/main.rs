@@ -104,7 +104,7 @@ fn main() -> anyhow::Result<()> {
     }
     table::heading("from a commit's acknowledgement until each of 3 nodes refuses the old version");
     table::say(
-        "api: written through a node; sql: by another program, with NATS; polling: the same without a bus",
+        "api: written through a node; sql: by another program, with NATS; polling: the same without a bus; all on the same processors",
     );
     table::rows(
         &["written by", "changes", "p50", "p90", "p99", "max"],
