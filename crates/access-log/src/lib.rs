@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod events;
+pub mod follow;
 pub mod json;
 pub mod lines;
 pub mod parse;
@@ -17,6 +18,7 @@ mod samples;
 
 pub use block::{BlockBuilder, BlockReader, Skipped};
 pub use events::{Events, Problem, Tally};
+pub use follow::{Follow, FollowTally};
 pub use parse::{Event, Format, KeyPattern, Parser};
 pub use record::{AccessRecord, TEXT_BYTES_MAX};
 pub use recorder::{Access, Clocks, LogMode, Recorder, RecorderSettings, Recording};
