@@ -56,13 +56,18 @@ impl Folder {
 
     /// Makes the next file.
     pub(super) fn create(&mut self, extension: &str) -> io::Result<File> {
-        let number = self.last + 1;
-        let name = format!("{PREFIX}{number:0DIGITS$}.{extension}");
-        let path = self.path.join(name);
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)?;
+        let (number, path, file) = loop {
+            let number = self.last + 1;
+            let path = self
+                .path
+                .join(format!("{PREFIX}{number:0DIGITS$}.{extension}"));
+            let mut options = OpenOptions::new();
+            match options.append(true).create_new(true).open(&path) {
+                // Not a file of ours, or it would have been listed: left alone.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.last = number,
+                outcome => break (number, path, outcome?),
+            }
+        };
         self.last = number;
         self.files.push_back(Numbered {
             number,

@@ -116,6 +116,17 @@ fn a_restart_goes_on_with_a_new_file_and_touches_none_that_is_not_ours() {
 }
 
 #[test]
+fn a_name_that_is_taken_by_something_else_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = folder.path().join("access-0000000001.hslog");
+    std::os::unix::fs::symlink("elsewhere", &taken).unwrap();
+    let mut writer = Writer::open(settings(folder.path())).unwrap();
+    writer.write(b"x", NOW).unwrap();
+    fs::remove_file(taken).unwrap();
+    assert_eq!(files(folder.path()), named(&[(2, 1)]));
+}
+
+#[test]
 fn a_folder_has_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let writer = Writer::open(settings(folder.path())).unwrap();
