@@ -35,12 +35,17 @@
 mod read;
 mod varint;
 
+use std::io::{self, Read};
+use std::path::Path;
+
 use hashbrown::HashTable;
 use hotshelf_model::{ReadOutcome, TierName};
+use memchr::memmem;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use read::{BlockReader, Skipped};
 
+use crate::input;
 use crate::record::{AccessRecord, kept};
 use varint::{put, put_text, zigzag};
 
@@ -172,7 +177,7 @@ fn kind(tier: TierName, outcome: ReadOutcome) -> u8 {
 ///
 /// # Errors
 /// When zstd has no memory.
-pub fn frame(content: &[u8]) -> std::io::Result<Vec<u8>> {
+pub fn frame(content: &[u8]) -> io::Result<Vec<u8>> {
     debug_assert!(
         content.len() <= BLOCK_BYTES_MAX,
         "a full block takes no more"
@@ -186,6 +191,19 @@ pub fn frame(content: &[u8]) -> std::io::Result<Vec<u8>> {
     block.extend(body);
     block.extend(xxh3_64(&block).to_be_bytes());
     Ok(block)
+}
+
+/// Whether there is a block's beginning in these bytes. In a text it cannot be: no text has the zero byte that follows the magic.
+pub(crate) fn is_in(bytes: &[u8]) -> bool {
+    memmem::find(bytes, &[&MAGIC[..], &[0]].concat()).is_some()
+}
+
+/// Reads the blocks of a file, plain or gzip.
+///
+/// # Errors
+/// When the file's beginning cannot be read.
+pub fn open(path: &Path) -> io::Result<BlockReader<Box<dyn Read + Send>>> {
+    Ok(BlockReader::new(input::open(path)?.reader))
 }
 
 #[cfg(test)]

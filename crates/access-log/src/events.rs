@@ -6,7 +6,7 @@ use std::path::Path;
 
 use hotshelf_model::{Error, ErrorKind};
 
-use crate::block::{BlockReader, MAGIC, Skipped};
+use crate::block::{self, BlockReader, Skipped};
 use crate::input::{self, Input};
 use crate::lines::{Line, Lines};
 use crate::parse::{Event, Format, KeyPattern, Malformed, Parser};
@@ -16,7 +16,7 @@ pub const PROBLEMS_KEPT: usize = 3;
 
 type Bytes = Box<dyn Read + Send>;
 
-/// The events of a file, in its order. What cannot be read is skipped and counted; a failure of the file system ends them.
+/// The events of a file, in its order. What cannot be read is skipped and counted; so is the rest of a file that cannot be read further.
 pub struct Events {
     source: Source,
     format: Format,
@@ -89,7 +89,7 @@ impl Events {
     }
 
     fn new(input: Input, format: Format, pattern: KeyPattern) -> Self {
-        let has_blocks = memchr::memmem::find(&input.beginning, &MAGIC).is_some();
+        let has_blocks = block::is_in(&input.beginning);
         let source = match format {
             Format::Hotshelf if has_blocks => {
                 Source::Blocks(Box::new(BlockReader::new(input.reader)))
@@ -128,15 +128,18 @@ impl Events {
 }
 
 impl Iterator for Events {
-    type Item = io::Result<Event>;
+    type Item = Event;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Event> {
         if self.failed {
             return None;
         }
-        let event = self.advance();
-        self.failed = event.is_err();
-        event.transpose()
+        self.advance().unwrap_or_else(|error| {
+            self.failed = true;
+            let reason = format!("cannot be read further: {error}");
+            self.tally.skip(1, None, &reason);
+            None
+        })
     }
 }
 
@@ -200,7 +203,6 @@ mod tests {
 
     use super::*;
     use crate::block::{BlockBuilder, frame};
-    use crate::parse::OWN_PATHS;
     use crate::samples::{key, record};
 
     fn line(id: &str) -> String {
@@ -210,16 +212,14 @@ mod tests {
     }
 
     fn pattern() -> KeyPattern {
-        KeyPattern::new(OWN_PATHS).unwrap()
+        crate::samples::own_paths()
     }
 
     fn read(bytes: &[u8]) -> (Vec<String>, Tally, Format) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let mut events = Events::open(file.path(), None, pattern()).unwrap();
-        let ids = events
-            .by_ref()
-            .map(|event| event.unwrap().key.id().to_owned());
+        let ids = events.by_ref().map(|event| event.key.id().to_owned());
         let ids = ids.collect();
         (ids, events.tally().clone(), events.format())
     }
@@ -271,9 +271,13 @@ mod tests {
         let bytes = gzip(text.as_bytes());
         std::fs::write(file.path(), &bytes[..bytes.len() - 20]).unwrap();
         let mut events = Events::open(file.path(), None, pattern()).unwrap();
-        let outcomes: Vec<_> = events.by_ref().collect();
-        let (last, whole) = outcomes.split_last().unwrap();
-        assert!(last.is_err() && whole.len() > 1000 && whole.iter().all(Result::is_ok));
+        assert!(events.by_ref().count() > 1000);
+        let tally = events.tally();
+        let problem = tally.problems.last().unwrap();
+        assert!(
+            problem.reason.contains("cannot be read further"),
+            "{problem:?}"
+        );
     }
 
     #[test]

@@ -12,8 +12,7 @@ use memchr::memchr;
 
 pub use pattern::{KeyPattern, OWN_PATHS};
 
-use crate::block::MAGIC;
-use crate::json;
+use crate::{block, json};
 use pattern::Keys;
 
 /// A form in which reads are logged.
@@ -54,7 +53,7 @@ impl Format {
 
     /// Guesses the format of a file from its beginning: the one that can read most of the first ten lines.
     pub fn guess(beginning: &[u8]) -> Option<Format> {
-        if memchr::memmem::find(beginning, &MAGIC).is_some() {
+        if block::is_in(beginning) {
             return Some(Format::Hotshelf);
         }
         let lines = beginning.split(|&byte| byte == b'\n');

@@ -1,8 +1,14 @@
 //! Records for tests.
 
-use hotshelf_model::{Key, KeyRef, ReadOutcome, TierName, Version};
+use hotshelf_model::{Key, KeyRef, NamespaceName, ReadOutcome, TierName, Version};
 
+use crate::parse::{KeyPattern, OWN_PATHS};
 use crate::record::AccessRecord;
+
+/// The pattern of hotshelf's own paths.
+pub(crate) fn own_paths() -> KeyPattern {
+    KeyPattern::new(OWN_PATHS, &NamespaceName::new("products").unwrap()).unwrap()
+}
 
 pub(crate) fn key(id: &str) -> Key {
     Key::parse(&format!("products/locale=de/{id}")).unwrap()

@@ -11,9 +11,6 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Finds the key in hotshelf's own paths: `/v1/NAMESPACE/ID`.
 pub const OWN_PATHS: &str = "^/v1/(?<namespace>[a-z][a-z0-9_]*)/(?<id>.+)$";
 
-/// The namespace of keys whose pattern names none.
-const NAMESPACE: &str = "products";
-
 /// Paths are remembered in so many places.
 const PLACES: usize = 8192;
 /// Longer paths are not remembered.
@@ -27,14 +24,15 @@ pub struct KeyPattern {
     locations: CaptureLocations,
     id: usize,
     namespace: Option<usize>,
+    default: NamespaceName,
 }
 
 impl KeyPattern {
-    /// Compiles a pattern.
+    /// Compiles a pattern; `default` is the namespace where it has no group for one.
     ///
     /// # Errors
     /// When it is no regular expression, or has no group `id`, or groups of other names.
-    pub fn new(pattern: &str) -> Result<Self, FieldProblem> {
+    pub fn new(pattern: &str, default: &NamespaceName) -> Result<Self, FieldProblem> {
         let problem = |reason: String| FieldProblem::new("key", reason);
         let regex = Regex::new(pattern).map_err(|error| problem(error.to_string()))?;
         let (mut id, mut namespace) = (None, None);
@@ -59,6 +57,7 @@ impl KeyPattern {
             regex,
             id,
             namespace,
+            default: default.clone(),
         })
     }
 
@@ -69,7 +68,7 @@ impl KeyPattern {
         let id = group(self.id)?;
         let namespace = match self.namespace {
             Some(at) => group(at)?,
-            None => NAMESPACE,
+            None => self.default.as_str(),
         };
         // A slash in it would be taken for the end of the namespace.
         NamespaceName::new(namespace).ok()?;
@@ -159,8 +158,12 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
 mod tests {
     use super::*;
 
-    fn find(pattern: &str, target: &str) -> Option<String> {
-        let mut keys = Keys::new(KeyPattern::new(pattern).unwrap());
+    fn pattern(pattern: &str) -> Result<KeyPattern, FieldProblem> {
+        KeyPattern::new(pattern, &NamespaceName::new("products").unwrap())
+    }
+
+    fn find(text: &str, target: &str) -> Option<String> {
+        let mut keys = Keys::new(pattern(text).unwrap());
         let first = keys.find(target.as_bytes());
         assert_eq!(
             keys.find(target.as_bytes()),
@@ -172,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_key_is_found_in_the_decoded_path() {
-        for (pattern, target, key) in [
+        for (text, target, key) in [
             (OWN_PATHS, "/v1/products/LAMP-1", "products//LAMP-1"),
             (
                 OWN_PATHS,
@@ -196,7 +199,7 @@ mod tests {
                 "products//17",
             ),
         ] {
-            assert_eq!(find(pattern, target).as_deref(), Some(key), "{target}");
+            assert_eq!(find(text, target).as_deref(), Some(key), "{target}");
         }
     }
 
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn paths_that_share_a_place_do_not_share_a_key() {
-        let mut keys = Keys::new(KeyPattern::new(OWN_PATHS).unwrap());
+        let mut keys = Keys::new(pattern(OWN_PATHS).unwrap());
         for round in 0..2 {
             for number in 0..3 * PLACES {
                 let target = format!("/v1/products/{number}");
@@ -234,12 +237,12 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_says_why() {
-        for (pattern, word) in [
+        for (text, word) in [
             ("(", "unclosed group"),
             ("^/item/(.*)$", "group `id`"),
             ("(?<id>.)(?<variant>.)", "`variant`"),
         ] {
-            let problem = KeyPattern::new(pattern).unwrap_err();
+            let problem = pattern(text).unwrap_err();
             assert!(problem.reason.contains(word), "{}", problem.reason);
         }
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::{key, record};
+use crate::samples::{key, own_paths, record};
 
 const AT: u64 = 1_795_275_563_000;
 
@@ -18,7 +18,7 @@ thread_local! {
 }
 
 fn parser(format: Format) -> Parser {
-    Parser::new(format, KeyPattern::new(OWN_PATHS).unwrap())
+    Parser::new(format, own_paths())
 }
 
 fn own_line() -> String {
@@ -158,11 +158,12 @@ fn a_malformed_line_says_why() {
 fn the_format_of_a_file_is_guessed_from_its_beginning() {
     for (format, line) in [
         (Format::Nginx, COMBINED),
+        (Format::Nginx, &COMBINED.replace("Mozilla", "HSal")),
         (Format::Envoy, ENVOY),
         (Format::NginxJson, NGINX_JSON),
         (Format::EnvoyJson, ENVOY_JSON),
         (Format::Hotshelf, own_line().trim()),
-        (Format::Hotshelf, "HSal"),
+        (Format::Hotshelf, "HSal\0"),
     ] {
         for text in [line.to_owned(), format!("torn\n{line}\n{line}\n{{\"a")] {
             assert_eq!(Format::guess(text.as_bytes()), Some(format), "{text}");
