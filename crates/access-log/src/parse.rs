@@ -7,6 +7,8 @@ mod fields;
 mod pattern;
 mod time;
 
+use std::borrow::Cow;
+
 use hotshelf_model::Key;
 use memchr::memchr;
 
@@ -112,39 +114,37 @@ impl Parser {
     /// Says why the line cannot be read.
     #[inline]
     pub fn parse(&mut self, line: &[u8]) -> Result<Option<Event>, Malformed> {
-        let request = match dissect(self.format, line, &mut self.buffers)? {
-            Dissected::Event(event) => return Ok(Some(event)),
-            Dissected::Request(request) => request,
-            Dissected::Owned {
+        match dissect(self.format, line, &mut self.buffers)? {
+            Dissected::Event(event) => Ok(Some(event)),
+            Dissected::Request { at_ms, line } => Ok(self.read_line(at_ms, line)),
+            Dissected::Line { at_ms, line } => Ok(self.read_line(at_ms, line.as_bytes())),
+            Dissected::Fields {
                 at_ms,
                 method,
                 target,
-            } => {
-                return Ok(read(
-                    &mut self.keys,
-                    at_ms,
-                    method.as_bytes(),
-                    target.as_bytes(),
-                ));
-            }
-        };
-        let Some((method, target)) = split_request(request.line) else {
-            return Ok(None);
-        };
-        Ok(read(&mut self.keys, request.at_ms, method, target))
+            } => Ok(self.read(at_ms, method.as_bytes(), target.as_bytes())),
+        }
     }
-}
 
-fn read(keys: &mut Keys, at_ms: u64, method: &[u8], target: &[u8]) -> Option<Event> {
-    if !matches!(method, b"GET" | b"HEAD") {
-        return None;
+    /// A request that the server itself could not read is none of a key.
+    #[inline]
+    fn read_line(&mut self, at_ms: u64, line: &[u8]) -> Option<Event> {
+        let (method, target) = split_request(line)?;
+        self.read(at_ms, method, target)
     }
-    let key = keys.find(target)?;
-    Some(Event {
-        at_ms,
-        key,
-        reads: 1,
-    })
+
+    #[inline]
+    fn read(&mut self, at_ms: u64, method: &[u8], target: &[u8]) -> Option<Event> {
+        if !matches!(method, b"GET" | b"HEAD") {
+            return None;
+        }
+        let key = self.keys.find(target)?;
+        Some(Event {
+            at_ms,
+            key,
+            reads: 1,
+        })
+    }
 }
 
 /// What a parser keeps between lines.
@@ -159,18 +159,21 @@ struct Buffers {
 /// What a line says.
 enum Dissected<'a> {
     Event(Event),
-    Request(Request<'a>),
-    Owned {
+    /// When a request came, and its first line: `GET /path HTTP/1.1`.
+    Request {
         at_ms: u64,
-        method: String,
-        target: String,
+        line: &'a [u8],
     },
-}
-
-/// When a request came, and its first line: `GET /path HTTP/1.1`.
-struct Request<'a> {
-    at_ms: u64,
-    line: &'a [u8],
+    /// The same out of JSON.
+    Line {
+        at_ms: u64,
+        line: Cow<'a, str>,
+    },
+    Fields {
+        at_ms: u64,
+        method: Cow<'a, str>,
+        target: Cow<'a, str>,
+    },
 }
 
 fn dissect<'a>(
@@ -179,8 +182,8 @@ fn dissect<'a>(
     buffers: &mut Buffers,
 ) -> Result<Dissected<'a>, Malformed> {
     match format {
-        Format::Nginx => bracketed(line, buffers, time::local).map(Dissected::Request),
-        Format::Envoy => bracketed(line, buffers, time::iso).map(Dissected::Request),
+        Format::Nginx => bracketed(line, buffers, time::local),
+        Format::Envoy => bracketed(line, buffers, time::iso),
         Format::NginxJson => fields::nginx(line),
         Format::EnvoyJson => fields::envoy(line),
         Format::Hotshelf => {
@@ -201,7 +204,7 @@ fn bracketed<'a>(
     line: &'a [u8],
     buffers: &mut Buffers,
     time: impl Fn(&[u8]) -> Option<u64>,
-) -> Result<Request<'a>, Malformed> {
+) -> Result<Dissected<'a>, Malformed> {
     let mut rest = line;
     // A user's name may hold a bracket too; the one that is meant is followed by a time and a quote.
     loop {
@@ -222,7 +225,7 @@ fn bracketed<'a>(
         }
         let line = request_line(quoted)?;
         let at_ms = buffers.time_ms;
-        return Ok(Request { at_ms, line });
+        return Ok(Dissected::Request { at_ms, line });
     }
 }
 

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Dissected, Malformed, split_request, time};
+use super::{Dissected, Malformed, time};
 
 /// Names of fields, the one that is trusted most first.
 struct Names {
@@ -45,69 +45,85 @@ pub(super) fn envoy(line: &[u8]) -> Result<Dissected<'_>, Malformed> {
     dissect(line, &ENVOY)
 }
 
-fn dissect<'a>(line: &[u8], names: &Names) -> Result<Dissected<'a>, Malformed> {
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|_| Malformed("is not JSON"))?;
-    let time = fields.first(names.time).ok_or(Malformed("has no time"))?;
+fn dissect<'a>(line: &'a [u8], names: &Names) -> Result<Dissected<'a>, Malformed> {
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let fields = Wanted(names).deserialize(&mut json);
+    let mut fields = fields
+        .and_then(|fields| json.end().map(|()| fields))
+        .map_err(|_| Malformed("is not JSON"))?;
+    let time = fields.take(names.time).ok_or(Malformed("has no time"))?;
     let at_ms = [time::seconds, time::iso, time::local]
         .iter()
         .find_map(|read| read(time.as_bytes()))
         .ok_or(Malformed("has a time that cannot be read"))?;
-    let owned = |method: &str, target: &str| Dissected::Owned {
-        at_ms,
-        method: method.to_owned(),
-        target: target.to_owned(),
-    };
-    let (method, target) = (fields.first(names.method), fields.first(names.target));
-    if let (Some(method), Some(target)) = (method, target) {
-        return Ok(owned(method, target));
+    if let (Some(method), Some(target)) = (fields.take(names.method), fields.take(names.target)) {
+        return Ok(Dissected::Fields {
+            at_ms,
+            method,
+            target,
+        });
     }
-    let request = fields.first(names.request);
-    match request.map(|request| split_request(request.as_bytes())) {
-        Some(Some((method, target))) => {
-            let text = |bytes| str::from_utf8(bytes).unwrap_or_default();
-            Ok(owned(text(method), text(target)))
-        }
-        // A request that the server itself could not read.
-        Some(None) => Ok(owned("", "")),
-        None => Err(Malformed("has no method and path")),
-    }
+    let request = fields.take(names.request);
+    let line = request.ok_or(Malformed("has no method and path"))?;
+    Ok(Dissected::Line { at_ms, line })
 }
 
-/// The fields of a line that are text or numbers.
+/// The fields of a line that are wanted, and are text or numbers.
 struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
     /// The value of the first name that has one; `-` and `null` are none.
-    fn first(&self, names: &[&str]) -> Option<&str> {
+    fn take(&mut self, names: &[&str]) -> Option<Cow<'a, str>> {
         names.iter().find_map(|name| {
-            let mut fields = self.0.iter();
+            let mut fields = self.0.iter_mut();
             let (_, value) = fields.find(|(held, _)| held == name)?;
-            (!matches!(&**value, "" | "-")).then_some(&**value)
+            (!matches!(&**value, "" | "-")).then(|| std::mem::take(value))
         })
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+/// Reads an object and keeps the fields of these names.
+struct Wanted<'n>(&'n Names);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl Wanted<'_> {
+    fn is(&self, name: &str) -> bool {
+        let Names {
+            time,
+            target,
+            method,
+            request,
+        } = self.0;
+        [time, target, method, request]
+            .iter()
+            .any(|names| names.contains(&name))
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(Text(Some(name))) = map.next_key()? {
-                    if let Text(Some(value)) = map.next_value()? {
-                        fields.push((name, value));
-                    }
-                }
-                Ok(Fields(fields))
+impl<'de> DeserializeSeed<'de> for Wanted<'_> {
+    type Value = Fields<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Fields<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Wanted<'_> {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(4);
+        while let Some(Text(Some(name))) = map.next_key()? {
+            if !self.is(&name) {
+                map.next_value::<IgnoredAny>()?;
+            } else if let Text(Some(value)) = map.next_value()? {
+                fields.push((name, value));
             }
         }
-        deserializer.deserialize_map(Object)
+        Ok(Fields(fields))
     }
 }
 

@@ -11,10 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Finds the key in hotshelf's own paths: `/v1/NAMESPACE/ID`.
 pub const OWN_PATHS: &str = "^/v1/(?<namespace>[a-z][a-z0-9_]*)/(?<id>.+)$";
 
-/// Paths are remembered in so many places.
-const PLACES: usize = 8192;
-/// Longer paths are not remembered.
-const REMEMBERED_BYTES_MAX: usize = 256;
+/// Paths are remembered in so many places: a shop's usual products, in a few megabytes.
+const PLACES: usize = 32 * 1024;
+/// Longer paths are not remembered, so that a place needs no memory elsewhere: looking there would take as long as the rest.
+const REMEMBERED_BYTES_MAX: usize = 79;
 
 /// A regular expression over the path of a request, without its query and percent-decoded. The group `id` is a key's id, and the
 /// group `namespace`, if there is one, its namespace.
@@ -25,6 +25,8 @@ pub struct KeyPattern {
     id: usize,
     namespace: Option<usize>,
     default: NamespaceName,
+    /// A buffer for the text of a key.
+    text: String,
 }
 
 impl KeyPattern {
@@ -58,6 +60,7 @@ impl KeyPattern {
             id,
             namespace,
             default: default.clone(),
+            text: String::new(),
         })
     }
 
@@ -70,9 +73,15 @@ impl KeyPattern {
             Some(at) => group(at)?,
             None => self.default.as_str(),
         };
-        // A slash in it would be taken for the end of the namespace.
-        NamespaceName::new(namespace).ok()?;
-        Key::parse(&format!("{namespace}//{id}"))
+        if namespace.contains('/') {
+            // It would be taken for the end of the namespace.
+            return None;
+        }
+        self.text.clear();
+        for part in [namespace, "//", id] {
+            self.text.push_str(part);
+        }
+        Key::parse(&self.text)
     }
 }
 
@@ -84,17 +93,42 @@ pub(super) struct Keys {
 }
 
 /// A path, and the key in it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
+#[repr(align(64))]
 struct Place {
-    path: Box<[u8]>,
+    path_bytes: u8,
+    path: [u8; REMEMBERED_BYTES_MAX],
     key: Option<Key>,
+}
+
+impl Place {
+    const EMPTY: Place = Place {
+        path_bytes: 0,
+        path: [0; REMEMBERED_BYTES_MAX],
+        key: None,
+    };
+
+    #[inline]
+    fn path(&self) -> &[u8] {
+        &self.path[..usize::from(self.path_bytes)]
+    }
+
+    /// Puts a path in the place of another, if it is short enough.
+    fn remember(&mut self, path: &[u8], key: Option<&Key>) {
+        let Some(place) = self.path.get_mut(..path.len()) else {
+            return;
+        };
+        place.copy_from_slice(path);
+        self.path_bytes = u8::try_from(path.len()).unwrap_or_default();
+        self.key = key.cloned();
+    }
 }
 
 impl Keys {
     pub(super) fn new(pattern: KeyPattern) -> Self {
         Keys {
             pattern,
-            places: vec![Place::default(); PLACES],
+            places: vec![Place::EMPTY; PLACES],
         }
     }
 
@@ -104,14 +138,11 @@ impl Keys {
         let path = &target[..memchr(b'?', target).unwrap_or(target.len())];
         let hash = usize::try_from(xxh3_64(path) % PLACES as u64).unwrap_or_default();
         let place = &mut self.places[hash];
-        if *place.path == *path {
+        if place.path() == path {
             return place.key.clone();
         }
         let key = self.pattern.key(without_authority(&unescaped(path)));
-        if path.len() <= REMEMBERED_BYTES_MAX {
-            place.path = path.into();
-            place.key.clone_from(&key);
-        }
+        place.remember(path, key.as_ref());
         key
     }
 }
