@@ -151,8 +151,14 @@ fn a_writer_that_notices_the_rotation_late_loses_nothing() {
     stage.append("access.log", "7\n");
     stage.restart();
     assert_eq!(stage.poll(), ["6", "7"]);
-    // The old file is closed when it has been quiet for long enough.
-    assert_eq!(stage.follow.files[0].quiet_since, Some(stage.now));
+    // The old file is closed when it has been quiet for long enough, and not before.
+    let almost = OLD_QUIET - Duration::from_secs(1);
+    for line in ["8", "9"] {
+        stage.now = stage.now.plus(almost);
+        stage.append("access.log.1", &format!("\n{line}\nunended"));
+        assert_eq!(stage.poll(), ["unended", line]);
+        assert!(stage.follow.files[0].file.is_some());
+    }
     stage.now = stage.now.plus(OLD_QUIET);
     stage.poll();
     assert!(stage.follow.files[0].file.is_none());
@@ -241,6 +247,18 @@ fn a_rotated_file_that_is_gone_after_a_restart_is_counted_as_lost() {
     stage.follow = open(&stage.folder);
     assert_eq!(stage.poll(), ["3"]);
     assert_eq!(stage.follow.tally().lost, 1);
+}
+
+#[test]
+fn no_old_file_is_taken_for_one_of_which_nothing_was_read() {
+    let mut stage = Stage::new();
+    stage.append("access.log.1", "of yesterday\n");
+    stage.append("access.log", "");
+    stage.poll();
+    stage.follow.checkpoint().unwrap();
+    fs::remove_file(stage.path("access.log")).unwrap();
+    stage.follow = open(&stage.folder);
+    assert!(stage.poll().is_empty());
 }
 
 #[test]
