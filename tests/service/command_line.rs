@@ -315,6 +315,8 @@ fn each_command_explains_itself() {
         "serve",
         "get",
         "import",
+        "hot report",
+        "log cat",
         "config",
         "config show",
         "config check",

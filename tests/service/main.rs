@@ -4,6 +4,7 @@
 mod parts;
 mod program;
 
+mod access_logs;
 mod catalogue;
 mod command_line;
 mod faults;

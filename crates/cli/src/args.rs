@@ -1,8 +1,12 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use hotshelf_access_log::parse::{Format, OWN_PATHS};
+use hotshelf_model::NamespaceName;
 
 /// A multi-level cache for hot product-detail reads.
 #[derive(Debug, Parser)]
@@ -45,6 +49,16 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Brings the database's tables up to date, and attaches and detaches the tables that the configuration names.
     Migrate(MigrateArgs),
+    /// Finds the keys that are read most.
+    Hot {
+        #[command(subcommand)]
+        command: HotCommand,
+    },
+    /// Looks into the access log.
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// Shows or checks the configuration.
     Config {
         #[command(subcommand)]
@@ -116,6 +130,74 @@ pub(crate) struct MigrateArgs {
     /// Says that you mean it.
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HotCommand {
+    /// Reports the keys that access logs show as read most: nginx's, Envoy's, or hotshelf's own.
+    Report(HotReportArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HotReportArgs {
+    /// Access logs, plain or gzip; several count as one.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The format of the logs; guessed from each one's first lines when not told.
+    #[arg(long, value_name = "FORMAT", value_parser = log_format())]
+    pub(crate) format: Option<Format>,
+    /// Finds the key in a request's path, without its query and percent-decoded: the group `id`, and `namespace` where the path tells it.
+    #[arg(long, value_name = "REGEX", default_value = OWN_PATHS)]
+    pub(crate) key: String,
+    /// The namespace of keys where the pattern has no group for it.
+    #[arg(long, default_value = "products", value_parser = namespace)]
+    pub(crate) namespace: NamespaceName,
+    /// The time over which a peak is taken, such as 100ms, 1s or 1m.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
+    pub(crate) window: Duration,
+    /// How many keys.
+    #[arg(long, value_name = "KEYS", default_value_t = 20)]
+    pub(crate) top: usize,
+    /// Prints JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn namespace(text: &str) -> Result<NamespaceName, String> {
+    NamespaceName::new(text).map_err(|problem| problem.reason)
+}
+
+fn log_format() -> impl TypedValueParser<Value = Format> {
+    let words = Format::ALL.map(Format::as_str);
+    PossibleValuesParser::new(words).try_map(|word| {
+        let mut formats = Format::ALL.into_iter();
+        formats
+            .find(|format| format.as_str() == word)
+            .ok_or("no such format")
+    })
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let ms = units.iter().find_map(|(unit, ms)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(*ms).filter(|&ms| ms > 0)
+    });
+    let ms = ms.ok_or("expected a time above zero, such as 100ms, 1s or 1m")?;
+    Ok(Duration::from_millis(ms))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Prints the blocks of access logs as JSON lines; what is damaged is skipped, and told on standard error.
+    Cat(LogCatArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LogCatArgs {
+    /// Files of blocks (`.hslog`), plain or gzip, printed in this order.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

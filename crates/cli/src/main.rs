@@ -1,9 +1,11 @@
-//! The command `hotshelf`: serves, imports catalogues, reads single documents, and explains its configuration.
+//! The command `hotshelf`: serves, imports catalogues, reads single documents, looks into access logs, and explains its configuration.
 
 mod args;
 mod config;
 mod get;
+mod hot;
 mod import;
+mod log;
 mod migrate;
 mod output;
 mod progress;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Get(get) => get::run(&get),
         Command::Import(import) => import::run(&import, &args.sources),
         Command::Migrate(migrate) => migrate::run(migrate, &args.sources),
+        Command::Hot { command } => hot::run(&command),
+        Command::Log { command } => log::run(&command),
         Command::Config { command } => config::run(&command, &args.sources),
         Command::Reference { document } => reference::run(document).map(|()| ExitCode::SUCCESS),
     };

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hotshelf_coherence::{Admission, Refusal};
-use hotshelf_model::{Kind, Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
+use hotshelf_model::{
+    Kind, Lookup, MissReason, PutOutcome, ReadOutcome, TierName, UnavailableReason,
+};
 use hotshelf_telemetry::{Counter, Gauge, Histogram, metric};
 
 use crate::answer::Freshness;
@@ -12,7 +14,6 @@ use crate::answer::Freshness;
 /// One L1 hit in so many is timed: the histogram costs more than the hit's other bookkeeping together.
 const L1_SAMPLE: u32 = 64;
 
-const OUTCOMES: [&str; 4] = ["hit", "absent", "stale", "failed"];
 const LOOKUPS: [&str; 4] = ["hit", "absent", "miss", "unavailable"];
 const PUTS: [&str; 4] = ["stored", "fenced", "declined", "unavailable"];
 const ADMISSIONS: [Admission; 4] = [
@@ -47,7 +48,8 @@ impl TierCounters {
     fn new(tier: TierName) -> Self {
         let tier = ("tier", tier.as_str());
         TierCounters {
-            reads: OUTCOMES.map(|outcome| metric::READS.counter(&[tier, ("outcome", outcome)])),
+            reads: ReadOutcome::ALL
+                .map(|outcome| metric::READS.counter(&[tier, ("outcome", outcome.as_str())])),
             read_seconds: metric::READ_SECONDS.histogram(&[tier]),
             lookups: LOOKUPS.map(|outcome| metric::LOOKUPS.counter(&[tier, ("outcome", outcome)])),
             lookup_seconds: metric::LOOKUP_SECONDS.histogram(&[tier]),

@@ -1,5 +1,6 @@
 //! What names a document: (namespace, id, variant).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -26,22 +27,26 @@ impl NamespaceName {
     /// # Errors
     /// When the name is empty, too long, holds other characters, or is reserved.
     pub fn new(name: &str) -> Result<Self, FieldProblem> {
+        Self::check(name)
+            .map(|()| NamespaceName(name.into()))
+            .map_err(|reason| FieldProblem::new("namespace", reason))
+    }
+
+    fn check(name: &str) -> Result<(), Cow<'static, str>> {
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let good = name.len() <= Self::BYTES_MAX
             && name.starts_with(|first: char| first.is_ascii_lowercase())
             && name.bytes().all(word);
         if !good {
-            let reason =
-                "a namespace is 1 to 32 characters of a-z, 0-9 and _, starting with a letter";
-            return Err(FieldProblem::new("namespace", reason));
+            return Err(
+                "a namespace is 1 to 32 characters of a-z, 0-9 and _, starting with a letter"
+                    .into(),
+            );
         }
         if RESERVED_NAMESPACES.contains(&name) {
-            return Err(FieldProblem::new(
-                "namespace",
-                format!("`{name}` is reserved; choose another name"),
-            ));
+            return Err(format!("`{name}` is reserved; choose another name").into());
         }
-        Ok(NamespaceName(name.into()))
+        Ok(())
     }
 
     /// The name.
@@ -135,12 +140,7 @@ impl Key {
 
     /// Reads a key back from its text, as stored in an entry.
     pub fn parse(text: &str) -> Option<Self> {
-        let (namespace, rest) = text.split_once('/')?;
-        let (variant, id) = rest.split_once('/')?;
-        NamespaceName::new(namespace).ok()?;
-        Variant::parse(variant)?;
-        Id::new(id).ok()?;
-        Some(KeyRef::from_parts(text, namespace.len(), variant.len()).to_key())
+        KeyRef::parse(text).map(KeyRef::to_key)
     }
 
     /// The whole key as text.
@@ -202,7 +202,7 @@ impl fmt::Debug for Key {
 }
 
 /// A [`Key`] whose text is borrowed: to look for a copy without an allocation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyRef<'a> {
     hash: u64,
     text: &'a str,
@@ -223,6 +223,16 @@ impl<'a> KeyRef<'a> {
     ) -> Result<Self, FieldProblem> {
         Id::check(id).map_err(|reason| FieldProblem::new("id", reason))?;
         Ok(Self::join(namespace, id, variant, text))
+    }
+
+    /// As [`Key::parse`], without an allocation.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (namespace, rest) = text.split_once('/')?;
+        let (variant, id) = rest.split_once('/')?;
+        NamespaceName::check(namespace).ok()?;
+        Id::check(id).ok()?;
+        Variant::is_canonical(variant)
+            .then(|| Self::from_parts(text, namespace.len(), variant.len()))
     }
 
     fn join(namespace: &NamespaceName, id: &str, variant: &Variant, text: &'a mut String) -> Self {
@@ -254,13 +264,24 @@ impl<'a> KeyRef<'a> {
         &self.text[..usize::from(self.namespace_len)]
     }
 
+    /// Its variant in canonical form.
+    pub fn variant(&self) -> &'a str {
+        let start = usize::from(self.namespace_len) + 1;
+        &self.text[start..start + usize::from(self.variant_len)]
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &'a str {
+        &self.text[usize::from(self.namespace_len) + usize::from(self.variant_len) + 2..]
+    }
+
     /// As [`Key::hash_u64`].
     pub fn hash_u64(&self) -> u64 {
         self.hash
     }
 
     /// The same key with a text of its own.
-    pub fn to_key(&self) -> Key {
+    pub fn to_key(self) -> Key {
         Key {
             hash: self.hash,
             text: self.text.into(),
@@ -368,6 +389,8 @@ mod tests {
             let sought = KeyRef::new(&products(), id.as_str(), &variant, &mut text).unwrap();
             prop_assert!(sought == key && sought.hash_u64() == key.hash_u64());
             prop_assert_eq!(sought.namespace(), key.namespace());
+            prop_assert_eq!(sought.variant(), key.variant());
+            prop_assert_eq!(sought.id(), key.id());
             prop_assert_eq!(sought.to_key(), key);
         }
 

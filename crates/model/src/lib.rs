@@ -32,7 +32,7 @@ pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
 pub use key::{Id, Key, KeyRef, NamespaceName, TierKey};
 pub use log::{Hint, LogRead, LogRow, Record};
-pub use lookup::{Lookup, MissReason, PutOutcome, TierName, UnavailableReason};
+pub use lookup::{Lookup, MissReason, PutOutcome, ReadOutcome, TierName, UnavailableReason};
 pub use message::{Message, MessageError, Ping};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;

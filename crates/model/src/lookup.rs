@@ -30,6 +30,39 @@ impl TierName {
     }
 }
 
+/// What a reader was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReadOutcome {
+    /// A fresh document.
+    Hit,
+    /// The fresh knowledge that there is none.
+    Absent,
+    /// Either of them with the label of staleness.
+    Stale,
+    /// Nothing.
+    Failed,
+}
+
+impl ReadOutcome {
+    /// Every outcome.
+    pub const ALL: [ReadOutcome; 4] = [
+        ReadOutcome::Hit,
+        ReadOutcome::Absent,
+        ReadOutcome::Stale,
+        ReadOutcome::Failed,
+    ];
+
+    /// The word in metrics and in the access log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReadOutcome::Hit => "hit",
+            ReadOutcome::Absent => "absent",
+            ReadOutcome::Stale => "stale",
+            ReadOutcome::Failed => "failed",
+        }
+    }
+}
+
 /// Why a tier has no copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MissReason {

@@ -71,13 +71,16 @@ impl Default for Variant {
 impl Variant {
     /// Reads the canonical form; `None` when it is malformed. Whether the values are allowed is the schema's to say.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::is_canonical(text).then(|| Variant(text.into()))
+    }
+
+    pub(crate) fn is_canonical(text: &str) -> bool {
         let pair = |pair: &str| {
             pair.split_once('=')
                 .is_some_and(|(name, value)| is_word(name) && is_word(value))
         };
-        let good = text.is_empty()
-            || (text.len() <= VariantSchema::VARIANT_BYTES_MAX && text.split(';').all(pair));
-        good.then(|| Variant(text.into()))
+        text.is_empty()
+            || (text.len() <= VariantSchema::VARIANT_BYTES_MAX && text.split(';').all(pair))
     }
 
     /// The canonical form.

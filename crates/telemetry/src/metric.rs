@@ -166,6 +166,16 @@ metrics_list! {
         "Resets sent to clients of /v1/changes; one for each that begins, and one whenever what has changed cannot be told.";
     HTTP_CONNECTIONS_SLOW = Counter "hotshelf_http_connections_slow_total" ["listener", "reason"]
         "Connections closed because the client was too slow: head, reading, request or idle.";
+    ACCESS_RECORDS = Counter "hotshelf_access_records_total" ["outcome"]
+        "Access records, one for each read: counted; written, unsampled, lost (queued for a log that could not take them) or dropped (the reader's ring was full).";
+    ACCESS_RINGS = Gauge "hotshelf_access_rings" []
+        "Threads whose reads are recorded, each with a ring of its own.";
+    ACCESS_PANICS = Counter "hotshelf_access_drainer_panics_total" []
+        "Panics in taking access records from their rings, which goes on with the next record.";
+    ACCESS_LOG_BYTES = Counter "hotshelf_access_log_bytes_total" []
+        "Bytes written to the access log.";
+    ACCESS_LOG_FAILURES = Counter "hotshelf_access_log_failures_total" ["call"]
+        "Calls of the file system for the access log that failed: create, write or remove.";
     L3_RECREATED = Counter "hotshelf_l3_recreated_total" []
         "Times that L3 was found damaged when it was opened, removed, and started cold.";
     L3_PUTS_STOPPED = Gauge "hotshelf_l3_puts_stopped" []

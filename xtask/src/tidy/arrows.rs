@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 18] = {
+const TABLE: [(&str, Allowed); 19] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -25,6 +25,7 @@ const TABLE: [(&str, Allowed); 18] = {
         ("tier-", These(&["model", "telemetry"])),
         ("origin-", These(&["model", "telemetry"])),
         ("bus-", These(&["model", "telemetry"])),
+        ("access-log", These(&["model", "telemetry"])),
         ("http-api", These(&["model", "engine", "telemetry"])),
         (
             "hotshelf",
@@ -48,6 +49,7 @@ const TABLE: [(&str, Allowed); 18] = {
                 "node",
                 "config",
                 "catalogue",
+                "access-log",
                 "model",
                 "origin-sql",
                 "telemetry",

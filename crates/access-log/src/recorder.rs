@@ -1,0 +1,155 @@
+//! Records on their way from the threads that read to whoever counts and logs them.
+//!
+//! Each thread pushes into a ring of its own, made when it records for the first time: a push waits for nobody and allocates nothing,
+//! and into a full ring it pushes nothing and counts that. The drainer, one thread, takes from all rings a hundred times a second, hands
+//! each record to the counting function, and gathers those that are to be logged into chunks. A second thread compresses and writes
+//! them, so that a slow disk costs records of the log and never the counts. When a thread ends, the drainer takes what is left in its
+//! ring and frees it.
+
+mod drainer;
+mod ring;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use hotshelf_model::{Boot, Clock, Error, ErrorKind};
+
+use crate::record::AccessRecord;
+use crate::writer::Writer;
+use drainer::{Drainer, Log};
+use ring::Rings;
+
+/// What a thread pushes: all that a record needs, held by value or by references that are already counted, so that making one
+/// allocates nothing. It is dropped on the drainer's thread.
+pub trait Access: Send + 'static {
+    /// When the read was answered.
+    fn at(&self) -> Boot;
+
+    /// The record that the log gets; `at_ms` is [`Access::at`] on the wall clock.
+    fn record(&self, at_ms: u64) -> AccessRecord<'_>;
+}
+
+/// Which records are logged. All are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogMode {
+    /// One in so many, chosen at random; a record says how many reads it stands for.
+    Sampled(NonZeroU32),
+    /// Every one.
+    Full,
+}
+
+/// Bounds of what is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderSettings {
+    /// Records that a thread's ring has room for.
+    pub ring_records: usize,
+    /// Rings at the same time; a further thread's records are dropped and counted.
+    pub rings_max: usize,
+    /// The longest time that a record waits in a ring.
+    pub drain_interval: Duration,
+    /// The longest time that a record waits for others before they are written.
+    pub flush_interval: Duration,
+}
+
+impl Default for RecorderSettings {
+    fn default() -> Self {
+        RecorderSettings {
+            ring_records: 8192,
+            rings_max: 256,
+            drain_interval: Duration::from_millis(10),
+            flush_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The clocks of this machine.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// The one that records carry.
+    pub boot: Arc<dyn Clock>,
+    /// Milliseconds since 1970, for the log.
+    pub wall_ms: fn() -> u64,
+}
+
+/// Takes records on any thread. Cheap to clone.
+#[derive(Debug)]
+pub struct Recorder<R> {
+    rings: Arc<Rings<R>>,
+}
+
+impl<R> Clone for Recorder<R> {
+    fn clone(&self) -> Self {
+        Recorder {
+            rings: Arc::clone(&self.rings),
+        }
+    }
+}
+
+impl<R: Access> Recorder<R> {
+    /// Pushes a record into this thread's ring, or drops and counts it when that is full. Never waits.
+    #[inline]
+    pub fn record(&self, access: R) {
+        self.rings.push(access);
+    }
+}
+
+/// The threads behind a [`Recorder`]. Dropping it ends them too, without waiting until they have ended.
+#[derive(Debug)]
+pub struct Recording {
+    stop: Option<Sender<()>>,
+    drainer: Option<JoinHandle<()>>,
+}
+
+impl Recording {
+    /// Starts to take records: each is handed to `count`, and to the writer, if there is one, as the mode says. `count` is called on
+    /// one thread, in the order of each thread's records; it must not wait, because the rings fill up meanwhile. When it panics, the
+    /// record is lost.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start<R: Access>(
+        settings: RecorderSettings,
+        clocks: Clocks,
+        log: Option<(Writer, LogMode)>,
+        count: impl FnMut(&R) + Send + 'static,
+    ) -> Result<(Recorder<R>, Recording), Error> {
+        let failed = |error: std::io::Error| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "starting a thread for the access log",
+            )
+            .with_source(error)
+        };
+        let rings = Arc::new(Rings::new(settings.ring_records, settings.rings_max));
+        let log = log.map(|(writer, mode)| Log::start(writer, mode, &settings, &clocks));
+        let log = log.transpose().map_err(failed)?;
+        let (stop, stopped) = channel();
+        let drainer = Drainer::new(Arc::clone(&rings), clocks, log, count);
+        let drainer = Builder::new()
+            .name("access-drain".to_owned())
+            .spawn(move || drainer.run(&stopped, settings.drain_interval))
+            .map_err(failed)?;
+        let recording = Recording {
+            stop: Some(stop),
+            drainer: Some(drainer),
+        };
+        Ok((Recorder { rings }, recording))
+    }
+
+    /// Takes what the rings hold, writes it, and ends the threads. Blocks until that is done; what is recorded later is dropped
+    /// when the rings are full.
+    pub fn stop(mut self) {
+        self.stop = None;
+        if let Some(drainer) = self.drainer.take()
+            && drainer.join().is_err()
+        {
+            tracing::error!("the drainer of the access log panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

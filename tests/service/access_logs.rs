@@ -1,0 +1,200 @@
+//! Access logs on the command line: `hotshelf log cat` and `hotshelf hot report`.
+
+use std::fs;
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hotshelf_access_log::{AccessRecord, BlockBuilder, block};
+use hotshelf_model::{Key, KeyRef, ReadOutcome, TierName, Version};
+use serde_json::Value;
+
+use crate::program::{folder, hotshelf, shell};
+
+/// A block of reads of products of these names, one a second.
+fn blocks(ids: &[&str]) -> Vec<u8> {
+    let mut builder = BlockBuilder::new();
+    for (second, id) in (0..).zip(ids) {
+        let key = Key::parse(&format!("products//{id}")).unwrap();
+        builder.push(&AccessRecord {
+            at_ms: 1_700_000_000_000 + 1000 * second,
+            reads: 1,
+            key: KeyRef::from(&key),
+            tier: TierName::L1,
+            outcome: ReadOutcome::Hit,
+            version: Version(1 << 40 | 7),
+            latency_ns: None,
+            bytes: 100,
+            request_id: "",
+            caller: "",
+        });
+    }
+    block::frame(&builder.take_content()).unwrap()
+}
+
+fn nginx(second: u32, path: &str) -> String {
+    format!(
+        "::1 - - [21/Nov/2026:15:39:{second:02} +0000] \"GET {path} HTTP/1.1\" 200 1 \"-\" \"-\"\n"
+    )
+}
+
+fn ids(stdout: &str) -> Vec<String> {
+    let id = |line: &str| -> String {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["id"].as_str().unwrap().to_owned()
+    };
+    stdout.lines().map(id).collect()
+}
+
+#[test]
+fn log_cat_prints_every_record_and_tells_what_is_damaged() {
+    let folder = folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("1.hslog", &blocks(&["A", "B"]));
+    let torn = blocks(&["lost"]);
+    write(
+        "2.hslog",
+        &[&torn[..torn.len() - 1], &blocks(&["C"])].concat(),
+    );
+    write("empty.hslog", b"");
+    let run = hotshelf(folder.path(), &["log", "cat", "1.hslog", "empty.hslog"]).expect(0);
+    assert_eq!(run.stderr, "");
+    assert_eq!(
+        run.stdout.lines().next().unwrap(),
+        r#"{"at_ms":1700000000000,"namespace":"products","id":"A","tier":"l1","outcome":"hit","version":"1-7","bytes":100}"#
+    );
+    let files = ["log", "cat", "2.hslog", "missing.hslog", "1.hslog"];
+    let run = hotshelf(folder.path(), &files).expect(0);
+    assert_eq!(ids(&run.stdout), ["C", "A", "B"]);
+    run.says(&[
+        "2.hslog: skipped 1 damaged",
+        "missing.hslog",
+        "No such file",
+    ]);
+    for nothing in ["missing.hslog", "text"] {
+        write("text", b"no block");
+        let run = hotshelf(folder.path(), &["log", "cat", nothing]).expect(1);
+        assert_eq!(run.stdout, "");
+        run.says(&[nothing]);
+    }
+}
+
+#[test]
+fn log_cat_into_a_closed_pipe_is_no_failure() {
+    let folder = folder();
+    let many = blocks(&["A"; 5000]);
+    fs::write(folder.path().join("1.hslog"), many.repeat(20)).unwrap();
+    let run = shell(
+        folder.path(),
+        "{ $PROGRAM log cat 1.hslog; echo $? >&2; } | head -n 1",
+    );
+    assert_eq!((run.stdout.lines().count(), &*run.stderr), (1, "0\n"));
+}
+
+#[test]
+fn hot_report_tells_the_hot_keys_of_several_logs_and_what_it_skipped() {
+    let folder = folder();
+    let mut text: String = (0..10).map(|_| nginx(23, "/v1/products/STAR")).collect();
+    text += "nonsense\n";
+    text += &nginx(24, "/v1/products/A%20B?locale=de");
+    text += &nginx(24, "/healthz");
+    text += &nginx(59, "/v1/products/STAR");
+    fs::write(folder.path().join("a.log"), &text).unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    fs::write(folder.path().join("b.log.gz"), gzip.finish().unwrap()).unwrap();
+    let files = ["hot", "report", "a.log", "b.log.gz"];
+    let run = hotshelf(folder.path(), &files).expect(0);
+    assert_eq!(run.stderr, "");
+    for part in [
+        "24 reads of 2 keys, 2026-11-21T15:39:23Z to 2026-11-21T15:39:59Z; 2 lines of other requests, 2 skipped",
+        "skipped a.log:11: has no time in brackets",
+        "products/STAR          22  91.67 %        20.0  2026-11-21T15:39:23Z",
+        "products/A B            2   8.33 %         2.0  2026-11-21T15:39:24Z",
+    ] {
+        assert!(run.stdout.contains(part), "no `{part}` in\n{}", run.stdout);
+    }
+    let options = ["--json", "--top", "1", "--window", "100ms"];
+    let run = hotshelf(folder.path(), &[&files[..], &options].concat()).expect(0);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["top"].as_array().unwrap().len(), 1);
+    assert_eq!(report["top"][0]["id"], "STAR");
+    assert_eq!(report["top"][0]["peak"]["reads_per_s"], 200.0);
+    assert_eq!(
+        (&report["reads"], &report["skipped"]),
+        (&24.into(), &2.into())
+    );
+    assert_eq!(report["problems"][1]["file"], "b.log.gz");
+}
+
+#[test]
+fn hot_report_takes_any_format_and_any_path() {
+    let folder = folder();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("own.hslog", &blocks(&["A", "A", "B"]));
+    write("shop.log", nginx(1, "/item/1000.html").as_bytes());
+    write(
+        "envoy.log",
+        br#"{"start_time":"2026-11-21T15:39:23Z","method":"GET","path":"/v1/products/A"}"#,
+    );
+    let report = |args: &[&str]| hotshelf(folder.path(), &[&["hot", "report"], args].concat());
+    let first = |run: &str| {
+        run.lines()
+            .last()
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let own = report(&["own.hslog", "--top", "1"]).expect(0);
+    assert_eq!(first(&own.stdout), "products/A");
+    let shop = report(&[
+        "shop.log",
+        "--key",
+        r"^/item/(?<id>\d+)\.html$",
+        "--namespace",
+        "items",
+    ])
+    .expect(0);
+    assert_eq!(first(&shop.stdout), "items/1000");
+    let envoy = report(&["envoy.log", "--format", "envoy-json"]).expect(0);
+    assert_eq!(first(&envoy.stdout), "products/A");
+    let none = report(&["shop.log"]).expect(0);
+    assert!(
+        none.stdout
+            .contains("0 reads of 0 keys; 1 lines of other requests"),
+        "{}",
+        none.stdout
+    );
+}
+
+#[test]
+fn hot_report_refuses_what_it_cannot_work_with() {
+    let folder = folder();
+    fs::write(folder.path().join("table.csv"), "a,b\n1,2\n").unwrap();
+    for (args, code, parts) in [
+        (&["table.csv"][..], 1, &["table.csv", "no known format"][..]),
+        (&["missing.log"], 1, &["missing.log", "No such file"]),
+        (
+            &["table.csv", "--key", "("],
+            1,
+            &["--key", "unclosed group"],
+        ),
+        (
+            &["table.csv", "--key", "^/item/(.+)$"],
+            1,
+            &["--key", "group `id`"],
+        ),
+        (
+            &["table.csv", "--format", "apache"],
+            2,
+            &["apache", "nginx-json"],
+        ),
+        (&["table.csv", "--window", "0s"], 2, &["above zero"]),
+        (&[], 2, &["FILE"]),
+    ] {
+        let run = hotshelf(folder.path(), &[&["hot", "report"], args].concat());
+        run.expect(code).says(parts);
+    }
+}
