@@ -31,6 +31,9 @@ const LUCKY_MAX: usize = 4096;
 /// The chance of the first of them: 1 in 2^4.
 const CHANCE_LOG2: u32 = 4;
 
+/// Keys whose places are brought into the processor's caches together: as many as it can wait for at once.
+const BATCH: usize = 16;
+
 /// In the place of a unit: the key is watched, and exact.
 const WATCHED: u32 = u32::MAX;
 
@@ -114,6 +117,16 @@ impl Slices {
                 cell.count = cell.count.saturating_add(reads);
             }
             Err(free) => self.admit(key, reads, free),
+        }
+    }
+
+    /// Counts one read of each of these keys; as [`Slices::count`] of each, and faster where there are many keys.
+    pub fn count_all(&mut self, keys: &[KeyHash]) {
+        for batch in keys.chunks(BATCH) {
+            self.open.cells.touch(batch);
+            for &key in batch {
+                self.count(key, 1);
+            }
         }
     }
 

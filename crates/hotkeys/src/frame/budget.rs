@@ -70,37 +70,9 @@ fn keep(counted: &Counted, tau: u32, dice: &mut Dice) -> Option<Entry> {
 
 /// The least τ with which a frame is expected to keep to its budget. Watched keys may take three quarters of it, and more only on top.
 fn tau(counted: &[Counted], budget: usize) -> u32 {
-    let watched = counted.iter().filter(|counted| counted.is_watched).count();
-    let of_entry = |entries: usize| {
-        // Hashes are even: differences are 2^64 / entries on average.
-        let apart = u64::MAX / entries.max(1) as u64;
-        varint::length(apart) as f64 + 0.2
-    };
-    let fits = |tau: u32| {
-        let (mut entries, mut bytes) = (0.0, 0.0);
-        for counted in counted.iter().filter(|counted| !counted.is_watched) {
-            let chance = (f64::from(counted.count) / f64::from(tau)).min(1.0);
-            let (count, unit) = (u64::from(counted.count) << 1, u64::from(counted.unit));
-            let length = match (chance < 1.0, counted.unit) {
-                (true, _) => 1,
-                (false, 0) => varint::length(count),
-                (false, _) => varint::length(count) + varint::length(unit),
-            };
-            entries += chance;
-            bytes += chance * length as f64;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at most as many as were counted"
-        )]
-        let each = of_entry(entries as usize + watched);
-        let of_watched = watched as f64 * (each + 1.0);
-        let left = (budget as f64 - of_watched).max(budget as f64 / 4.0);
-        entries * each + bytes <= left
-    };
-    let greatest = counted.iter().map(|counted| counted.count).max();
-    let (mut low, mut high) = (1, greatest.unwrap_or(1).max(1));
+    let shape = Shape::of(counted);
+    let fits = |tau: u32| shape.fits(tau, budget);
+    let (mut low, mut high) = (1, shape.greatest.max(1));
     if fits(low) {
         return low;
     }
@@ -117,4 +89,73 @@ fn tau(counted: &[Counted], budget: usize) -> u32 {
         }
     }
     high
+}
+
+/// How many keys have which counts: what a frame's size depends on.
+struct Shape {
+    watched: usize,
+    /// Keys of each small count.
+    few: [u32; 256],
+    /// The other counts, and the bytes that writing them takes.
+    many: Vec<(u32, usize)>,
+    greatest: u32,
+}
+
+impl Shape {
+    fn of(counted: &[Counted]) -> Self {
+        let mut shape = Shape {
+            watched: 0,
+            few: [0; 256],
+            many: Vec::new(),
+            greatest: 0,
+        };
+        for counted in counted {
+            let few = usize::try_from(counted.count).ok();
+            let few = few.and_then(|count| shape.few.get_mut(count));
+            match (counted.is_watched, counted.unit, few) {
+                (true, ..) => shape.watched += 1,
+                (false, 0, Some(keys)) => *keys += 1,
+                (false, unit, _) => {
+                    let of_unit = if unit > 0 {
+                        varint::length(unit.into())
+                    } else {
+                        0
+                    };
+                    shape
+                        .many
+                        .push((counted.count, length(counted.count) + of_unit));
+                }
+            }
+            shape.greatest = shape.greatest.max(counted.count);
+        }
+        shape
+    }
+
+    fn fits(&self, tau: u32, budget: usize) -> bool {
+        let (mut entries, mut bytes) = (0.0, 0.0);
+        let mut add = |count: u32, length: usize, keys: u32| {
+            let expected = (f64::from(count) / f64::from(tau)).min(1.0) * f64::from(keys);
+            entries += expected;
+            // A sampled count takes a byte.
+            bytes += expected * if count < tau { 1.0 } else { length as f64 };
+        };
+        for (count, &keys) in (0..).zip(&self.few) {
+            add(count, length(count), keys);
+        }
+        for &(count, length) in &self.many {
+            add(count, length, 1);
+        }
+        // Hashes are even, so that differences are 2^64 / entries on average.
+        let all = entries + self.watched as f64;
+        let bits = 64.0 - all.max(1.0).log2();
+        let each = (bits / 7.0).floor() + 1.2;
+        let of_watched = self.watched as f64 * (each + 1.0);
+        let left = (budget as f64 - of_watched).max(budget as f64 / 4.0);
+        entries * each + bytes <= left
+    }
+}
+
+/// The bytes of an exact count.
+fn length(count: u32) -> usize {
+    varint::length(u64::from(count) << 1)
 }

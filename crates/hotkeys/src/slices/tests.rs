@@ -37,6 +37,16 @@ proptest! {
 }
 
 #[test]
+fn counting_many_at_once_is_counting_each() {
+    let keys: Vec<KeyHash> = (0..5000).map(|number| key(number * number % 700)).collect();
+    let (mut one, mut all) = (Slices::new(Boot(0), 1), Slices::new(Boot(0), 1));
+    keys.iter().for_each(|&key| one.count(key, 1));
+    all.count_all(&keys);
+    let [one, all] = [&mut one, &mut all].map(|slices| slices.close(Boot(100 * MS)).unwrap());
+    assert_eq!((counts(&all), all.reads()), (counts(&one), 5000));
+}
+
+#[test]
 fn a_slice_closes_when_its_100_ms_are_over_and_says_how_long_it_was() {
     let mut slices = Slices::new(Boot(1037 * MS), 1);
     slices.count(key(1), 1);
