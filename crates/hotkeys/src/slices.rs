@@ -11,7 +11,7 @@ use hotshelf_model::Boot;
 
 use crate::dice::Dice;
 use crate::hash::KeyHash;
-use crate::table::Table;
+use crate::table::{BATCH, Table};
 
 /// How long a slice is, when it is closed in time.
 pub const SLICE: Duration = Duration::from_millis(100);
@@ -30,9 +30,6 @@ const LUCKY_MAX: usize = 4096;
 
 /// The chance of the first of them: 1 in 2^4.
 const CHANCE_LOG2: u32 = 4;
-
-/// Keys whose places are brought into the processor's caches together: as many as it can wait for at once.
-const BATCH: usize = 16;
 
 /// In the place of a unit: the key is watched, and exact.
 const WATCHED: u32 = u32::MAX;
@@ -123,7 +120,7 @@ impl Slices {
     /// Counts one read of each of these keys; as [`Slices::count`] of each, and faster where there are many keys.
     pub fn count_all(&mut self, keys: &[KeyHash]) {
         for batch in keys.chunks(BATCH) {
-            self.open.cells.touch(batch);
+            self.open.cells.touch(batch.iter().copied());
             for &key in batch {
                 self.count(key, 1);
             }

@@ -8,6 +8,9 @@ use crate::hash::KeyHash;
 
 const SLOTS_MIN: usize = 1024;
 
+/// Keys whose places are brought into the processor's caches together: as many as it can wait for at once.
+pub(crate) const BATCH: usize = 16;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot<V> {
     /// 0 in a free slot.
@@ -67,8 +70,8 @@ impl<V: Copy + Default> Table<V> {
 
     /// Brings the places of some keys into the processor's caches: without branches between them, so that it waits for all at once.
     #[inline]
-    pub(crate) fn touch(&self, keys: &[KeyHash]) {
-        let touched = keys.iter().map(|&key| self.slots[self.home(key)].hash);
+    pub(crate) fn touch(&self, keys: impl Iterator<Item = KeyHash>) {
+        let touched = keys.map(|key| self.slots[self.home(key)].hash);
         black_box(touched.fold(0, |all, hash| all | hash));
     }
 

@@ -69,6 +69,12 @@ impl Gate {
         self.young.heap_bytes() + self.old.heap_bytes()
     }
 
+    /// Brings keys that are about to be counted into the processor's caches.
+    #[inline]
+    pub(super) fn touch(&self, keys: impl Iterator<Item = KeyHash>) {
+        self.young.touch(keys);
+    }
+
     /// Counts reads, of which all or none were in this slot. When the key's decayed count comes to `level`, says what was counted of it
     /// in this slot: that much is exact, and the rest is an estimate on which no window must be built.
     #[inline]

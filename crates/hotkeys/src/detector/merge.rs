@@ -8,6 +8,7 @@ use crate::frame::{Entry, Frame};
 use crate::hash::KeyHash;
 use crate::ring::WINDOW_SLOTS;
 use crate::spread::Spread;
+use crate::table::BATCH;
 
 use super::decision::Refused;
 use super::gate::{COUNT_PER_RATE, Reads};
@@ -38,53 +39,50 @@ impl Detector {
         self.newest = self.newest.max(slot);
         spread.add(&mut self.reads, offset, frame.reads as f32, 0.0);
         let level = self.level();
-        for entry in &frame.entries {
-            let unit = entry.unit as f32;
-            if let Some(tracked) = self.tracked.get_mut(&entry.key) {
-                spread.add(&mut tracked.ring, offset, entry.count as f32, unit * unit);
+        for batch in frame.entries.chunks(BATCH) {
+            self.gate.touch(batch.iter().map(|entry| entry.key));
+            for entry in batch {
+                let Some(tracked) = self.tracked.get_mut(&entry.key) else {
+                    self.sift(entry, spread, offset, level);
+                    continue;
+                };
+                tracked.add(entry, spread, offset);
                 if tracked.hot.is_none() && tracked.is_named() {
                     self.consider(entry.key, slot);
-                }
-                continue;
-            }
-            // What is not known to be of this slot, or not exactly, helps a key through the gate and no further.
-            let reads = match spread.is_whole() && entry.unit == 0 {
-                true => Reads::OfSlot(entry.count),
-                false => Reads::OfMany(entry.count),
-            };
-            if let Some(count) = self.gate.add(entry.key, slot, reads, level) {
-                self.track(entry.key, slot, count);
-                if entry.unit > 0 {
-                    self.estimate(entry, spread, offset);
                 }
             }
         }
     }
 
-    /// The decayed count that makes a candidate.
-    #[expect(clippy::cast_possible_truncation, reason = "a level need not be exact")]
-    fn level(&self) -> f32 {
-        (self.rules.threshold_min() * self.gate_share * COUNT_PER_RATE) as f32
-    }
-
-    /// Makes a key a candidate, with what was counted of it in this slot and nothing else.
-    fn track(&mut self, key: KeyHash, slot: u64, count: u16) {
+    /// Counts a key that is not tracked, and tracks it when it comes through the gate.
+    fn sift(&mut self, entry: &Entry, spread: &Spread, offset: i64, level: f32) {
+        let slot = spread.last().saturating_add_signed(offset);
+        // What is not known to be of this slot, or not exactly, helps a key through the gate and no further.
+        let is_exact = spread.is_whole() && entry.unit == 0;
+        let reads = match is_exact {
+            true => Reads::OfSlot(entry.count),
+            false => Reads::OfMany(entry.count),
+        };
+        let Some(count) = self.gate.add(entry.key, slot, reads, level) else {
+            return;
+        };
         if self.tracked.len() >= TRACKED_MAX {
             self.tallies.candidates_refused += 1;
             return;
         }
         let mut tracked = Tracked::new(slot);
         tracked.ring.add(slot, f32::from(count), 0.0);
-        self.tracked.insert(key, tracked);
-        self.questions.push(key);
+        if !is_exact {
+            tracked.add(entry, spread, offset);
+        }
+        self.tracked.insert(entry.key, tracked);
+        self.questions.push(entry.key);
     }
 
-    /// Adds an estimate, which the gate has not kept, to a candidate.
-    fn estimate(&mut self, entry: &Entry, spread: &Spread, offset: i64) {
-        let unit = entry.unit as f32;
-        if let Some(tracked) = self.tracked.get_mut(&entry.key) {
-            spread.add(&mut tracked.ring, offset, entry.count as f32, unit * unit);
-        }
+    /// The decayed count that makes a candidate.
+    #[expect(clippy::cast_possible_truncation, reason = "a level need not be exact")]
+    fn level(&self) -> f32 {
+        (self.rules.threshold_min() * self.gate_share * COUNT_PER_RATE) as f32
     }
 
     /// Lets candidates go that are read too little, and opens the gate again some time after it was narrowed.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use hotshelf_model::{Boot, Key};
 
+use crate::frame::Entry;
 use crate::poisson::Triggers;
 use crate::ring::{Ring, WINDOW_SLOTS};
 use crate::rules::{RuleAt, Rules, Verdict};
+use crate::spread::Spread;
 
 use super::decision::Promotion;
 
@@ -56,6 +58,13 @@ impl Tracked {
             hot: None,
             lapsed: None,
         }
+    }
+
+    /// Adds a frame's count of it.
+    #[inline]
+    pub(super) fn add(&mut self, entry: &Entry, spread: &Spread, offset: i64) {
+        let unit = entry.unit as f32;
+        spread.add(&mut self.ring, offset, entry.count as f32, unit * unit);
     }
 
     /// Whether the name was news.
