@@ -144,7 +144,8 @@ impl Detector {
         self.heard = self.now;
         self.tallies.frames += 1;
         self.tallies.entries += frame.entries.len() as u64;
-        self.tallies.dropped_reads += frame.dropped;
+        let dropped = self.tallies.dropped_reads.saturating_add(frame.dropped);
+        self.tallies.dropped_reads = dropped;
         let spread = Spread::new(frame.opened_ms, u64::from(frame.length_ms), 100);
         self.merge(frame, &spread, offset);
         Ok(())

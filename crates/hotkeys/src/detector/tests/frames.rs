@@ -63,6 +63,57 @@ proptest! {
     }
 }
 
+/// A frame that no node would send, and when it arrives.
+fn any_arrival() -> impl Strategy<Value = (Frame, Boot)> {
+    let sender = (0..4_u32, 0..3_u64);
+    let times = (0_u64..1 << 42, 0..43_u32, any::<u32>(), 0..32_u32);
+    let entries = prop::collection::btree_map(1_u64..20, (1..=u32::MAX, any::<bool>()), 0..5);
+    let arrival = (any::<u64>(), 0..64_u32);
+    let numbers = (1..=u32::MAX, any::<u64>(), any::<u64>());
+    (sender, times, entries, arrival, numbers).prop_map(
+        |(
+            (node, incarnation),
+            (opened, shift, length, short),
+            entries,
+            (at, far),
+            (tau, reads, dropped),
+        )| {
+            let entry = |(hash, (count, exact))| Entry {
+                key: KeyHash::new(hash),
+                count,
+                unit: if exact { 0 } else { count },
+            };
+            let frame = Frame {
+                sender: Sender { node, incarnation },
+                opened_ms: opened >> shift,
+                length_ms: length >> short,
+                tau,
+                reads,
+                dropped,
+                entries: entries.into_iter().map(entry).collect(),
+            };
+            (frame, Boot(at >> far))
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn no_frames_in_any_order_make_it_panic(arrivals in prop::collection::vec(any_arrival(), 0..40)) {
+        let mut detector = Detector::new(rules(&[]), Limits::default(), Boot(0));
+        for (frame, arrived) in arrivals {
+            detector.frame(&frame, arrived).ok();
+            for asked in detector.questions() {
+                detector.name(asked, &key("A"), u32::MAX, arrived);
+            }
+            detector.tick(arrived);
+            for promotion in detector.hot() {
+                prop_assert!(promotion.promotion.share <= 1.0 && promotion.rate.is_finite());
+            }
+        }
+    }
+}
+
 /// The same reads, from nodes whose clocks differ and drift, and frames that take their time.
 fn skewed(skews_ms: &[i64], drift: i64, delay_ms: impl Fn(u64, u32) -> u64) -> (Cluster, Vec<f64>) {
     let mut cluster = Cluster::new(u32::try_from(skews_ms.len()).unwrap());
