@@ -11,11 +11,12 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 19] = {
+const TABLE: [(&str, Allowed); 20] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
         ("coherence", These(&["model"])),
+        ("hotkeys", These(&["model"])),
         ("config", These(&["model"])),
         ("catalogue", These(&["model"])),
         ("telemetry", These(&["model"])),
