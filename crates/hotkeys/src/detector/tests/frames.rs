@@ -227,3 +227,48 @@ fn nodes_are_bounded_and_leave() {
         "the silent are forgotten after 30 s"
     );
 }
+
+#[test]
+fn a_clock_that_drifts_for_an_hour_is_no_lag() {
+    let mut cluster = Cluster::new(1);
+    for slot in 0..36_000_u64 {
+        let frame = cluster.frame(0, &[("A", 1)]);
+        // 150 millionths slower than the detector's: 0.54 s in the end.
+        let behind = Duration::from_micros(slot * 15);
+        let now = cluster.now().plus(behind);
+        cluster.detector.frame(&frame, now).unwrap();
+        cluster.detector.tick(now.plus(Duration::from_millis(50)));
+        cluster.slot += 1;
+    }
+    assert_eq!(cluster.detector.health(), Health::Live);
+}
+
+#[test]
+fn one_read_that_stands_for_thousands_is_no_surge() {
+    let mut cluster = Cluster::new(2);
+    cluster.run(20, &[("A", 12)]);
+    for id in ["A", "B"] {
+        cluster.names.push(key(id));
+        let mut frame = cluster.frame(0, &[(id, 4096)]);
+        frame.entries[0].unit = 4096;
+        cluster.take(&frame).unwrap();
+        cluster.tick();
+    }
+    cluster.run(30, &[("A", 12), ("B", 12)]);
+    assert_eq!(cluster.decided, []);
+}
+
+#[test]
+fn a_late_frame_completes_the_windows_that_end_now() {
+    let mut cluster = Cluster::new(2);
+    cluster.run(20, &[("A", 24)]);
+    let first = cluster.frame(0, &[("A", 100)]);
+    let late = cluster.frame(1, &[("A", 50)]);
+    cluster.take(&first).unwrap();
+    cluster.tick();
+    let second = cluster.frame(0, &[("A", 150)]);
+    cluster.take(&second).unwrap();
+    assert_eq!(cluster.decided, []);
+    cluster.take(&late).unwrap();
+    assert_eq!(cluster.words("A"), ["surge"]);
+}
