@@ -128,6 +128,58 @@ fn hot_report_tells_the_hot_keys_of_several_logs_and_what_it_skipped() {
 }
 
 #[test]
+fn hot_report_tells_what_would_have_been_hot_and_when() {
+    let folder = folder();
+    // Two machines, half a crowd each, and the one's log after the other's.
+    for (file, odd) in [("a.log", false), ("b.log", true)] {
+        let mut text = String::new();
+        for second in 0..50 {
+            let crowd = if (20..30).contains(&second) { 300 } else { 5 };
+            text += &nginx(second, "/v1/products/STAR").repeat(crowd);
+            text += &nginx(
+                second,
+                if odd {
+                    "/v1/products/B"
+                } else {
+                    "/v1/products/A"
+                },
+            )
+            .repeat(40);
+        }
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    let files = ["hot", "report", "a.log", "b.log", "--threshold", "200"];
+    let run = hotshelf(folder.path(), &files).expect(0);
+    for part in [
+        "would have been hot at 200 reads/s:",
+        "products/STAR  from 2026-11-21T15:39:20",
+        "ms after its onset",
+    ] {
+        assert!(run.stdout.contains(part), "no `{part}` in\n{}", run.stdout);
+    }
+    let run = hotshelf(folder.path(), &[&files[..], &["--json"]].concat()).expect(0);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    let hot = &report["hot"][0];
+    let (from, until) = (hot["from_ms"].as_u64(), hot["until_ms"].as_u64());
+    let onset = hot["onset_ms"].as_u64().unwrap();
+    assert!((1..=1000).contains(&(from.unwrap() - onset)), "{hot}");
+    assert!(until.unwrap() - from.unwrap() >= 10_000, "{hot}");
+    assert_eq!((&hot["id"], &report["late"]), (&"STAR".into(), &0.into()));
+    let quiet = hotshelf(folder.path(), &files[..4]).expect(0);
+    assert!(
+        quiet.stdout.contains("would have been hot at 500 reads/s:"),
+        "{}",
+        quiet.stdout
+    );
+    let args = [&files[..4], &["--threshold", "1000"]].concat();
+    let none = hotshelf(folder.path(), &args).expect(0);
+    assert!(
+        none.stdout
+            .ends_with("no key would have been hot at 1000 reads/s\n")
+    );
+}
+
+#[test]
 fn hot_report_takes_any_format_and_any_path() {
     let folder = folder();
     let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
@@ -139,8 +191,8 @@ fn hot_report_takes_any_format_and_any_path() {
     );
     let report = |args: &[&str]| hotshelf(folder.path(), &[&["hot", "report"], args].concat());
     let first = |run: &str| {
-        run.lines()
-            .last()
+        let mut rows = run.lines().skip_while(|line| !line.starts_with("key "));
+        rows.nth(1)
             .unwrap()
             .split_whitespace()
             .next()
@@ -192,6 +244,11 @@ fn hot_report_refuses_what_it_cannot_work_with() {
             &["apache", "nginx-json"],
         ),
         (&["table.csv", "--window", "0s"], 2, &["above zero"]),
+        (
+            &["table.csv", "--threshold", "1"],
+            1,
+            &["--threshold", "100"],
+        ),
         (&[], 2, &["FILE"]),
     ] {
         let run = hotshelf(folder.path(), &[&["hot", "report"], args].concat());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use hotshelf_access_log::parse::{Format, OWN_PATHS};
+use hotshelf_hotkeys::rules::THRESHOLD;
 use hotshelf_model::NamespaceName;
 
 /// A multi-level cache for hot product-detail reads.
@@ -158,6 +159,9 @@ pub(crate) struct HotReportArgs {
     /// How many keys.
     #[arg(long, value_name = "KEYS", default_value_t = 20)]
     pub(crate) top: usize,
+    /// From how many reads per second on a key would have been hot.
+    #[arg(long, value_name = "READS", default_value_t = THRESHOLD)]
+    pub(crate) threshold: u32,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,

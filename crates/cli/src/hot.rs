@@ -1,5 +1,6 @@
 //! `hotshelf hot report`: the hot keys of access logs.
 
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,6 +8,7 @@ use anyhow::anyhow;
 use hotshelf_access_log::events::PROBLEMS_KEPT;
 use hotshelf_access_log::report::Peak;
 use hotshelf_access_log::{Event, Events, KeyPattern, Peaks, Report, Tally, utc};
+use hotshelf_hotkeys::{Decision, Limits, Promotion, PromotionReason, Replay, Replayed, Rules};
 use hotshelf_model::Key;
 
 use crate::args::{HotCommand, HotReportArgs};
@@ -22,17 +24,29 @@ pub(crate) fn run(command: &HotCommand) -> anyhow::Result<ExitCode> {
 fn report(args: &HotReportArgs) -> anyhow::Result<()> {
     let pattern = KeyPattern::new(&args.key, &args.namespace);
     let pattern = pattern.map_err(|problem| anyhow!("--{problem}"))?;
+    let rules = Rules::new(args.threshold, &[]).map_err(|problems| {
+        let problems = problems.iter().map(|problem| format!("--{problem}"));
+        anyhow!(problems.collect::<Vec<_>>().join("; "))
+    })?;
     let mut report = Report::default();
     let tallies = read(args, &pattern, |event| report.add(event))?;
     let top = report.top(args.top);
     let mut peaks = Peaks::new(top.iter().map(|(key, _)| key.clone()), args.window);
-    read(args, &pattern, |event| peaks.add(event))?;
+    let mut replay = Replay::new(rules, Limits::default());
+    read_in_time(args, &pattern, |event| {
+        peaks.add(event);
+        replay.add(event.at_ms, &event.key, event.reads);
+    })?;
+    let (decisions, late) = replay.finish();
     let rows = top.into_iter().filter_map(|(key, reads)| {
         let peak = peaks.peak(&key)?;
         Some(Row { key, reads, peak })
     });
     let told = Told {
         rows: rows.collect(),
+        threshold: args.threshold,
+        hot: hot(decisions),
+        late: late.0,
         report,
         tallies,
     };
@@ -57,6 +71,65 @@ fn read(
     Ok(tallies)
 }
 
+/// Reads every file, all at once, in the order of time as far as each of them is.
+fn read_in_time(
+    args: &HotReportArgs,
+    pattern: &KeyPattern,
+    mut take: impl FnMut(&Event),
+) -> anyhow::Result<()> {
+    let open = |path: &PathBuf| Events::open(path, args.format, pattern.clone());
+    let files: Result<Vec<_>, _> = args.files.iter().map(open).collect();
+    let mut files: Vec<_> = files?.into_iter().map(Iterator::peekable).collect();
+    loop {
+        let next = |(at, file): (usize, &mut Peekable<Events>)| Some((file.peek()?.at_ms, at));
+        let earliest = files.iter_mut().enumerate().filter_map(next).min();
+        let Some(event) = earliest.and_then(|(_, at)| files[at].next()) else {
+            return Ok(());
+        };
+        take(&event);
+    }
+}
+
+/// A time for which a key would have been hot.
+struct Hot {
+    promotion: Promotion,
+    onset_ms: u64,
+    from_ms: u64,
+    until_ms: Option<u64>,
+}
+
+/// What would have been hot, from the decisions in the order of time.
+fn hot(decisions: Vec<Replayed>) -> Vec<Hot> {
+    let mut hot: Vec<Hot> = Vec::new();
+    for replayed in decisions {
+        match replayed.decision {
+            Decision::Promote(promotion) => hot.push(Hot {
+                promotion,
+                onset_ms: replayed.onset_ms.unwrap_or(replayed.at_ms),
+                from_ms: replayed.at_ms,
+                until_ms: None,
+            }),
+            Decision::Demote(demotion) => {
+                let mut newest_first = hot.iter_mut().rev();
+                if let Some(hot) = newest_first.find(|hot| hot.promotion.key == demotion.key) {
+                    hot.until_ms = Some(replayed.at_ms);
+                }
+            }
+        }
+    }
+    hot
+}
+
+/// Why a key would have been hot.
+fn why(promotion: &Promotion) -> String {
+    match promotion.why {
+        PromotionReason::Surge { window, sigmas } => {
+            format!("{sigmas:.0} sigma over {}", window.as_str())
+        }
+        why @ (PromotionReason::Rule | PromotionReason::Snapshot) => why.as_str().to_owned(),
+    }
+}
+
 /// A key of the report.
 struct Row {
     key: Key,
@@ -67,6 +140,9 @@ struct Row {
 struct Told {
     report: Report,
     rows: Vec<Row>,
+    threshold: u32,
+    hot: Vec<Hot>,
+    late: u64,
     tallies: Vec<(PathBuf, Tally)>,
 }
 
@@ -133,6 +209,36 @@ impl Told {
                 utc(row.peak.at_ms)
             );
         }
+        text + &self.hot_text()
+    }
+
+    /// What a detector would have done.
+    fn hot_text(&self) -> String {
+        let mut text = match self.hot.is_empty() {
+            true => format!(
+                "\nno key would have been hot at {} reads/s\n",
+                self.threshold
+            ),
+            false => format!("\nwould have been hot at {} reads/s:\n", self.threshold),
+        };
+        if self.late > 0 {
+            text += &format!(
+                "{} reads came too late in the logs to be judged\n",
+                self.late
+            );
+        }
+        for hot in &self.hot {
+            let until = hot.until_ms.map_or_else(|| "the end".to_owned(), utc);
+            text += &format!(
+                "{}  from {} to {until}, {} ms after its onset: {:.0} reads/s, {:.1} % of all, {}\n",
+                name(&hot.promotion.key),
+                utc(hot.from_ms),
+                hot.from_ms.saturating_sub(hot.onset_ms),
+                hot.promotion.rate,
+                hot.promotion.share * 100.0,
+                why(&hot.promotion),
+            );
+        }
         text
     }
 
@@ -147,12 +253,21 @@ impl Told {
         let problems = self.problems().map(|(path, line, reason)| {
             serde_json::json!({"file": path.to_string_lossy(), "line": line, "reason": reason})
         });
+        let hot = self.hot.iter().map(|hot| {
+            let key = &hot.promotion.key;
+            serde_json::json!({
+                "namespace": key.namespace(), "id": key.id(), "variant": key.variant(),
+                "onset_ms": hot.onset_ms, "from_ms": hot.from_ms, "until_ms": hot.until_ms,
+                "reads_per_s": hot.promotion.rate, "share": hot.promotion.share, "why": why(&hot.promotion),
+            })
+        });
         let span = self.report.span_ms();
         serde_json::json!({
             "reads": self.report.reads(), "keys": self.report.keys(), "missed_max": self.report.missed(),
             "first_ms": span.map(|(first, _)| first), "last_ms": span.map(|(_, last)| last),
             "other": self.sum(|tally| tally.other), "skipped": self.sum(|tally| tally.skipped),
             "problems": problems.collect::<Vec<_>>(), "top": top.collect::<Vec<_>>(),
+            "threshold": self.threshold, "hot": hot.collect::<Vec<_>>(), "late": self.late,
         })
     }
 }

@@ -49,13 +49,14 @@
 //! # assert!(watched.is_empty());
 //! ```
 //!
-//! Reading order: [`slices`], [`frame`], [`rules`], [`detector`], [`provisional`].
+//! Reading order: [`slices`], [`frame`], [`rules`], [`detector`], [`provisional`]; [`replay`] is all of it over a log.
 #![warn(missing_docs)]
 
 pub mod detector;
 pub mod frame;
 pub mod hash;
 pub mod provisional;
+pub mod replay;
 pub mod rules;
 pub mod slices;
 
@@ -73,5 +74,6 @@ pub use frame::{Entry, Frame, Framed, Framer, Sender};
 pub use hash::KeyHash;
 pub use poisson::Window;
 pub use provisional::{Alone, Found, Provisional};
+pub use replay::{Late, Replay, Replayed};
 pub use rules::{Action, RuleText, Rules};
 pub use slices::{Counted, SLICE, Slice, Slices};

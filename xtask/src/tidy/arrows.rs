@@ -51,6 +51,7 @@ const TABLE: [(&str, Allowed); 20] = {
                 "config",
                 "catalogue",
                 "access-log",
+                "hotkeys",
                 "model",
                 "origin-sql",
                 "telemetry",
