@@ -33,12 +33,13 @@
 //! A changed layout gets a new format number; golden bytes of every format lie in `tests/golden/`.
 
 mod read;
-mod varint;
+mod texts;
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use hashbrown::HashTable;
+use hotshelf_model::varint::put;
 use hotshelf_model::{ReadOutcome, TierName};
 use memchr::memmem;
 use xxhash_rust::xxh3::xxh3_64;
@@ -47,7 +48,7 @@ pub use read::{BlockReader, Skipped};
 
 use crate::input;
 use crate::record::{AccessRecord, kept};
-use varint::{put, put_text, zigzag};
+use texts::{put_text, zigzag};
 
 /// The first bytes of a block, and so of a file of blocks.
 pub const MAGIC: [u8; 4] = *b"HSal";

@@ -22,14 +22,13 @@
 //! that matter.
 
 use bytes::{BufMut, Bytes};
-use hotshelf_model::MessageError;
+use hotshelf_model::{MessageError, varint};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::hash::KeyHash;
 use crate::slices::Slice;
 
 mod budget;
-mod varint;
 
 pub use budget::FRAME_BUDGET_MAX;
 use budget::Sampler;

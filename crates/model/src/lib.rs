@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod product;
 pub mod seams;
 pub mod variant;
+pub mod varint;
 pub mod version;
 pub mod writer;
 

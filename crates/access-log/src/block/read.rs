@@ -7,7 +7,7 @@ use memchr::memmem;
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Decompressor;
 
-use super::varint::{Cursor, unzigzag};
+use super::texts::{Cursor, unzigzag};
 use super::{BLOCK_BYTES_MAX, CHECK_BYTES, FORMAT, HEADER_BYTES, MAGIC};
 use crate::record::AccessRecord;
 

@@ -4,7 +4,9 @@
 //! expected value is c, and its variance at most τ·c. Sending only the greatest counts would be smaller as well, and would lose every
 //! key that is spread evenly over many nodes.
 
-use super::{Entry, varint};
+use hotshelf_model::varint;
+
+use super::Entry;
 use crate::dice::Dice;
 use crate::slices::Counted;
 

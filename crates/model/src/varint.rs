@@ -1,6 +1,7 @@
-//! Numbers of one to ten bytes: seven bits in a byte, the low ones first, the eighth set when more follow.
+//! Numbers of one to ten bytes (LEB128): seven bits in a byte, the low ones first, the eighth set when more follow.
 
-pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number.
+pub fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
@@ -9,14 +10,14 @@ pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 /// How many bytes [`put`] writes.
-pub(super) fn length(number: u64) -> usize {
+pub fn length(number: u64) -> usize {
     let bits = u64::BITS - (number | 1).leading_zeros();
     usize::try_from(bits.div_ceil(7)).unwrap_or_default()
 }
 
 /// Takes a number off the front; none when the bytes end within it, or it has more than 64 bits.
 #[inline]
-pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
+pub fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for at in 0..10 {
         let byte = *bytes.get(at)?;

@@ -1,18 +1,6 @@
-//! Numbers in as few bytes as they need (LEB128), and texts with their length.
+//! Texts with their length, and differences, in as few bytes as they need.
 
-/// Appends a number: seven bits in each byte, the lowest first.
-pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(low_byte(number) | 0x80);
-        number >>= 7;
-    }
-    bytes.push(low_byte(number));
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the other bits follow")]
-fn low_byte(number: u64) -> u8 {
-    number as u8
-}
+use hotshelf_model::varint::{put, take};
 
 /// Appends a text and, before it, its length.
 pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
@@ -45,19 +33,10 @@ impl Cursor {
     }
 
     pub(super) fn number(&mut self, bytes: &[u8]) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte(bytes)?;
-            let bits = u64::from(byte & 0x7f);
-            if bits << shift >> shift != bits {
-                return None;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
+        let mut rest = bytes.get(self.at..)?;
+        let number = take(&mut rest)?;
+        self.at = bytes.len() - rest.len();
+        Some(number)
     }
 
     pub(super) fn size(&mut self, bytes: &[u8]) -> Option<usize> {
