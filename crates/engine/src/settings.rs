@@ -115,7 +115,7 @@ impl Default for EngineSettings {
             l1_bytes_max: 256 << 20,
             absent_bytes_max: 16 << 20,
             poll_interval: Duration::from_millis(250),
-            sequence_interval: Duration::from_millis(2),
+            sequence_interval: Duration::from_millis(1),
             poll_timeout: Duration::from_secs(1),
             staleness_bound: Duration::from_secs(2),
             catch_up_timeout: Duration::from_secs(30),

@@ -1,11 +1,11 @@
 //! Which keys are hot in the whole cluster, from the frames of all its nodes.
 //!
-//! Every key that is read has a decaying count ([`gate`]). One that may come to a tenth of the least threshold becomes a
-//! *candidate*: its counts are kept exactly from there on, in slots of 100 ms ([`crate::ring`]), the nodes are asked for its name, and
+//! Every key that is read has a decaying count (`gate`). One that may come to a tenth of the least threshold becomes a
+//! *candidate*: its counts are kept exactly from there on, in slots of 100 ms (`ring`), the nodes are asked for its name, and
 //! the rules say what its threshold is. It is *promoted* when a window of 0.2 to 2 s holds more than the threshold allows by chance
-//! ([`crate::poisson`]), and *demoted* when it was read at less than six tenths of the threshold over ten seconds, for three seconds.
+//! (`poisson`), and *demoted* when it was read at less than six tenths of the threshold over ten seconds, for three seconds.
 //!
-//! - A slice counts for the time when it was counted, on the detector's own clock ([`source`]); clocks of two machines are never compared.
+//! - A slice counts for the time when it was counted, on the detector's own clock (`source`); clocks of two machines are never compared.
 //! - A frame that comes late, twice or out of order is counted once or not at all.
 //! - What is missing never demotes: while a node is silent, or more than half its frames are lost, keys stay.
 //! - The same frames at the same times lead to the same decisions; at other times, to the same hot keys.
