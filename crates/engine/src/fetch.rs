@@ -44,6 +44,8 @@ pub(crate) struct Group {
     pub(crate) namespace: NamespaceName,
     pub(crate) variant: Variant,
     pub(crate) class: Class,
+    /// The moment to come that documents are wanted for: they share no statement with those for now.
+    pub(crate) moment: Option<DbTime>,
 }
 
 #[derive(Debug)]
@@ -291,11 +293,17 @@ impl Fetcher {
     }
 
     /// The group of a namespace's fetches.
-    pub(crate) fn group(namespace: &Namespace, variant: &Variant, class: Class) -> Group {
+    pub(crate) fn group(
+        namespace: &Namespace,
+        variant: &Variant,
+        class: Class,
+        moment: Option<DbTime>,
+    ) -> Group {
         Group {
             namespace: namespace.name.clone(),
             variant: variant.clone(),
             class,
+            moment,
         }
     }
 }
