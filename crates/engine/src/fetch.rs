@@ -152,13 +152,25 @@ impl Fetcher {
             }
         }
         for _ in 0..runners {
-            tokio::spawn(Arc::clone(self).run(group.clone(), call, patience));
+            let run = Arc::clone(self).run(group.clone(), group.class, call, patience);
+            tokio::spawn(run);
         }
         receivers
     }
 
-    async fn run(self: Arc<Self>, group: Group, call: u64, patience: Duration) {
-        let Ok(permit) = self.budget.acquire(group.class, patience).await else {
+    /// Has what a group wants fetched as soon as a statement of `class` would be: somebody waits for it who is more urgent.
+    pub(crate) fn urge(self: &Arc<Self>, group: &Group, class: Class, patience: Duration) {
+        match self.waiting.lock().get_mut(group) {
+            Some(list) => list.runners += 1,
+            None => return,
+        }
+        // Of no call, so that nothing is refused when it gets no permit.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(Arc::clone(self).run(group.clone(), class, call, patience));
+    }
+
+    async fn run(self: Arc<Self>, group: Group, class: Class, call: u64, patience: Duration) {
+        let Ok(permit) = self.budget.acquire(class, patience).await else {
             self.give_up(&group, call);
             return;
         };

@@ -118,6 +118,37 @@ async fn a_document_of_a_moment_to_come_does_not_take_the_others_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_that_a_reader_waits_for_goes_before_readers_who_come_later() {
+    let mut bench = bench(200);
+    let busy = bench.occupy().await;
+    bench.group.class = Class::Refresh;
+    let refresh = bench.want(&["a"], PATIENCE).await;
+    bench
+        .fetcher
+        .urge(&bench.group, Class::Interactive, PATIENCE);
+    tokio::task::yield_now().await;
+    bench.group.class = Class::Interactive;
+    let later = bench.want(&["b"], PATIENCE).await;
+    bench.origin.requests.hold();
+    drop(busy);
+    bench.origin.requests.arrived(1).await;
+    assert_eq!(
+        (bench.origin.fetches_of("a"), bench.origin.fetches()),
+        (1, 1)
+    );
+    bench.origin.requests.release();
+    assert_eq!(kinds(refresh).await, [None]);
+    assert_eq!(kinds(later).await, [None]);
+    bench
+        .fetcher
+        .urge(&bench.group, Class::Interactive, PATIENCE);
+    while !bench.is_idle() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.origin.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_comer_does_not_fail_with_who_has_waited_long() {
     let bench = bench(200);
     let busy = bench.occupy().await;

@@ -1,6 +1,6 @@
 //! The part of a fill that asks the origin, under the budget.
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select, select_all};
 use hotshelf_coherence::{Admission, FloorKey, Knowledge, Refusal};
 use hotshelf_model::{
     Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, Key, Parent, Parents, Position,
@@ -9,7 +9,8 @@ use hotshelf_model::{
 
 use super::look_up::Gathered;
 use super::{Fill, Found, NotAdmitted, Pending, speaks_for_itself};
-use crate::fetch::{FetchOutcome, Fetched, Fetcher};
+use crate::fetch::{FetchOutcome, Fetched, Fetcher, Group};
+use crate::settings::Class;
 use crate::slot::TICK;
 use crate::write_back::Put;
 
@@ -112,7 +113,7 @@ impl Fill {
         let ids: Vec<_> = open.iter().map(|pending| pending.id.clone()).collect();
         let as_of = self.engine.follower.db_now();
         let receivers = self.source.fetcher.fetch(&group, &ids, as_of, self.left());
-        let outcomes = join_all(receivers).await;
+        let outcomes = self.urging(&group, &open, join_all(receivers)).await;
         let mut again = Vec::new();
         for (pending, outcome) in open.into_iter().zip(outcomes) {
             let panicked = |_| Err(Error::new(ErrorKind::OriginFailed, "the origin panicked"));
@@ -120,6 +121,27 @@ impl Fill {
         }
         again.extend(self.revalidate_found(&mut round.gathered).await);
         again
+    }
+
+    /// Waits for a fetch. When a reader joins one of its flights meanwhile, a refresh waits for the budget no longer than the reader would.
+    async fn urging<T>(
+        &self,
+        group: &Group,
+        open: &[Pending],
+        fetch: impl Future<Output = T>,
+    ) -> T {
+        if self.class != Class::Refresh || open.is_empty() {
+            return fetch.await;
+        }
+        let urged = open.iter().map(|pending| Box::pin(pending.guard.urged()));
+        match select(Box::pin(fetch), select_all(urged)).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right((_, fetch)) => {
+                let fetcher = &self.source.fetcher;
+                fetcher.urge(group, Class::Interactive, self.left());
+                fetch.await
+            }
+        }
     }
 
     fn take_fetched(

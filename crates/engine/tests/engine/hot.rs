@@ -174,7 +174,9 @@ async fn after_a_change_or_a_removal_it_is_fetched_although_nobody_reads_it() {
     promoted(&node, "lamp").await;
     shop.origin.put("lamp", "new");
     node.catch_up().await;
+    let begun = tokio::time::Instant::now();
     held(&node, "lamp").await;
+    assert!(begun.elapsed() < Duration::from_millis(20), "at once");
     assert_eq!(node.read("lamp").await, from_l1("new"));
     node.cache.remove_from_l1(&key("lamp"));
     held(&node, "lamp").await;
@@ -183,6 +185,58 @@ async fn after_a_change_or_a_removal_it_is_fetched_although_nobody_reads_it() {
     node.catch_up().await;
     held(&node, "lamp").await;
     assert_eq!(node.read("lamp").await, from_l1(""), "its absence is held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_waits_for_the_keeper_waits_no_longer_than_readers_of_other_keys() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.budget.concurrency_min = 1;
+    shop.settings.budget.concurrency_max = 1;
+    shop.settings.budget.documents_per_fetch_max = 1;
+    let node = Arc::new(shop.node().await);
+    promoted(&node, "lamp").await;
+    shop.origin.requests.hold();
+    let read = |id: &'static str| {
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            node.get(id).await.unwrap();
+            tokio::time::Instant::now()
+        })
+    };
+    let busy = read("busy");
+    node.until("the budget is used up", |_| {
+        shop.origin.fetches_of("busy") == 1
+    })
+    .await;
+    shop.origin.put("lamp", "new");
+    node.catch_up().await;
+    node.until("the keeper is on its way", |node| {
+        node.cache.status().fills == 2
+    })
+    .await;
+    let lamp = read("lamp");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let later = read("later");
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    shop.origin.delay(Duration::from_millis(100));
+    shop.origin.requests.release();
+    busy.await.unwrap();
+    assert!(lamp.await.unwrap() < later.await.unwrap());
+    assert_eq!(shop.origin.fetches_of("lamp"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_l3_holds_is_not_fetched_for_a_promotion() {
+    let shop = Shop::with_lamp();
+    let node = shop.node().await;
+    node.get("lamp").await.unwrap();
+    node.until("the copy is in L3", |node| node.l3.len() == 1)
+        .await;
+    shop.l2.clear();
+    node.cache.remove_from_l1(&key("lamp"));
+    promoted(&node, "lamp").await;
+    assert_eq!(node.read("lamp").await, from_l1(LAMP));
+    assert_eq!(shop.origin.fetches(), 1);
 }
 
 #[tokio::test(start_paused = true)]
