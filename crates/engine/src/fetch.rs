@@ -3,7 +3,7 @@
 //! Each wanted document is put on its group's list (a namespace, a variant and a class), and a runner queues for a permit. A
 //! runner that gets one takes as many documents off the list as fit in a statement, whoever wanted them; a runner that finds the
 //! list empty is done, and one that gets no permit refuses what the others have no room for. So an idle origin gets one statement
-//! per fill at once, and a slow one gets few large statements.
+//! per fill at once, and a slow one gets few large statements. A group that somebody more urgent waits for gets a runner of that class.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

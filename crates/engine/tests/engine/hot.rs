@@ -1,11 +1,16 @@
 //! Hot keys: held whatever comes, by one fetch for all nodes, and never staler than anything else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hotshelf_engine::{Answer, Cache, Freshness, HotKey, HotReason, Promotion, ReadOptions};
-use hotshelf_model::{DbTime, ErrorKind, Key, TierName};
-use hotshelf_testkit::FakeHub;
+use hotshelf_model::{
+    BoxFuture, DbTime, Error, ErrorKind, Fetch, FetchRequest, Id, Key, LeaseOutcome, LeaseToken,
+    Leases, NamespaceName, Origin, TierKey, TierName, Versions,
+};
+use hotshelf_testkit::{FakeHub, FakeLeases, FakeOrigin};
+use tokio::sync::Semaphore;
 
 use crate::shop::{Node, Shop, key, products};
 
@@ -165,6 +170,71 @@ async fn a_hot_key_that_changes_under_ten_thousand_reads_a_second_is_one_fetch_a
         }
         assert_eq!(shop.origin.fetches_of("lamp"), before + 1, "{delay} ms");
     }
+}
+
+/// Leases that answer one node only when it is let through.
+#[derive(Debug)]
+struct SlowLeases {
+    leases: Arc<FakeLeases>,
+    asked: AtomicBool,
+    turn: Semaphore,
+}
+
+impl Leases for SlowLeases {
+    fn acquire_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, Vec<LeaseOutcome>> {
+        Box::pin(async move {
+            self.asked.store(true, Ordering::SeqCst);
+            let _turn = self.turn.acquire().await.unwrap();
+            self.leases.acquire_many(keys).await
+        })
+    }
+
+    fn renew_many<'a>(&'a self, leases: &'a [(TierKey, LeaseToken)]) -> BoxFuture<'a, ()> {
+        self.leases.renew_many(leases)
+    }
+
+    fn release_many<'a>(&'a self, leases: &'a [(TierKey, LeaseToken)]) -> BoxFuture<'a, ()> {
+        self.leases.release_many(leases)
+    }
+
+    fn ttl(&self) -> Duration {
+        self.leases.ttl()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_gets_the_lease_after_another_is_done_finds_its_copy() {
+    let shop = Shop::with_lamp();
+    let quick = shop.node().await;
+    let leases = Arc::new(SlowLeases {
+        leases: Arc::clone(&shop.leases),
+        asked: AtomicBool::new(false),
+        turn: Semaphore::new(0),
+    });
+    let cache = Cache::builder(Arc::clone(&shop.origin) as _)
+        .clock(Arc::clone(&shop.clock) as _)
+        .l2(Arc::clone(&shop.l2) as _)
+        .leases(Arc::clone(&leases) as _)
+        .namespace(shop.namespace.clone(), Arc::clone(&shop.origin) as _)
+        .start();
+    let slow = shop.over(cache);
+    slow.until("the node is ready", |node| node.cache.is_ready())
+        .await;
+    slow.cache.promote(&[key("lamp")], HotReason::Detected);
+    slow.until("it has looked and wants the lease", |_| {
+        leases.asked.load(Ordering::SeqCst)
+    })
+    .await;
+    promoted(&quick, "lamp").await;
+    quick
+        .until("the lease is given up", |_| shop.leases.held() == 0)
+        .await;
+    leases.turn.add_permits(100);
+    held(&slow, "lamp").await;
+    assert_eq!(slow.read("lamp").await, from_l1(LAMP));
+    assert_eq!(shop.origin.fetches(), 1);
+    slow.until("the lease is given up", |_| shop.leases.held() == 0)
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -422,6 +492,93 @@ async fn a_copy_that_is_checked_keeps_the_document_that_follows_it() {
     shop.origin.requests.hold();
     node.pass(midnight.since(shop.origin.now())).await;
     assert_eq!(node.read("lamp").await, from_l1("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_ahead_gives_nobody_else_a_document_of_its_moment() {
+    let mut shop = Shop::new();
+    shop.settings.budget.concurrency_min = 1;
+    shop.settings.budget.concurrency_max = 1;
+    let midnight = midnight(&shop);
+    for id in ["lamp", "vase"] {
+        shop.origin
+            .schedule(id, &[(DbTime(0), "old"), (midnight, "new")]);
+    }
+    let node = Arc::new(shop.node().await);
+    for id in ["lamp", "vase"] {
+        promoted(&node, id).await;
+    }
+    node.until("the copies are in L2", |_| shop.l2.len() == 2)
+        .await;
+    shop.origin.requests.hold();
+    let busy = tokio::spawn({
+        let node = Arc::clone(&node);
+        async move { node.get("busy").await.map(drop) }
+    });
+    shop.origin.requests.arrived(1).await;
+    shop.l2.clear();
+    node.l3.clear();
+    node.cache.remove_from_l1(&key("vase"));
+    node.until("it is wanted anew", |node| node.cache.status().fills == 2)
+        .await;
+    node.pass(Duration::from_secs(110)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    shop.origin.requests.release();
+    busy.await.unwrap().unwrap();
+    held(&node, "vase").await;
+    for id in ["lamp", "vase"] {
+        assert_eq!(node.read(id).await, from_l1("old"));
+    }
+}
+
+/// An origin that looks at no time that it is asked for.
+#[derive(Debug)]
+struct Timeless(Arc<FakeOrigin>);
+
+impl Origin for Timeless {
+    fn fetch_many<'a>(&'a self, request: FetchRequest<'a>) -> BoxFuture<'a, Result<Fetch, Error>> {
+        self.0.fetch_many(FetchRequest {
+            as_of: None,
+            ..request
+        })
+    }
+
+    fn versions<'a>(
+        &'a self,
+        namespace: &'a NamespaceName,
+        ids: &'a [Id],
+    ) -> BoxFuture<'a, Result<Option<Versions>, Error>> {
+        self.0.versions(namespace, ids)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_origin_says_that_does_not_look_at_the_time_is_not_held_for_later() {
+    let shop = Shop::new();
+    let midnight = midnight(&shop);
+    shop.origin
+        .schedule("lamp", &[(DbTime(0), "old"), (midnight, "new")]);
+    let cache = Cache::builder(Arc::clone(&shop.origin) as _)
+        .clock(Arc::clone(&shop.clock) as _)
+        .namespace(
+            shop.namespace.clone(),
+            Arc::new(Timeless(Arc::clone(&shop.origin))),
+        )
+        .start();
+    let node = shop.over(cache);
+    node.until("the node is ready", |node| node.cache.is_ready())
+        .await;
+    promoted(&node, "lamp").await;
+    let bytes = hot(&node.cache, "lamp").bytes;
+    node.pass(Duration::from_secs(110)).await;
+    node.until("it is asked ahead", |_| shop.origin.fetches_of("lamp") == 2)
+        .await;
+    node.pass(Duration::from_secs(1)).await;
+    node.until("it is asked again", |_| shop.origin.fetches_of("lamp") == 3)
+        .await;
+    assert_eq!(hot(&node.cache, "lamp").bytes, bytes);
+    node.pass(Duration::from_secs(20)).await;
+    assert_eq!(node.read("lamp").await.0, "new");
 }
 
 #[tokio::test(start_paused = true)]
