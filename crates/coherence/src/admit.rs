@@ -108,6 +108,16 @@ pub fn reflects(
     entry_version >= recorded && recorded_parents.as_slice().iter().all(has)
 }
 
+/// Whether `next`, which was fetched for the moment `until`, is what a copy becomes then: the same version of the key and of every parent,
+/// so that whatever is learnt of one is true of both; and a document of that moment, not one that is itself over by then, as of an origin
+/// that does not look at the time that it is asked for.
+///
+/// `next` is to be admitted like any other copy. So the two differ by time alone, and no change that is known came between them.
+pub fn follows(version: Version, parents: &Parents, until: DbTime, next: &Entry) -> bool {
+    unchanged(version, parents, next.stamp.version, &next.parents)
+        && next.valid_until.is_none_or(|end| end > until)
+}
+
 #[cfg(test)]
 mod tests {
     use hotshelf_model::{
@@ -289,5 +299,31 @@ mod tests {
             Version(7),
             &parents(3)
         ));
+    }
+
+    #[test]
+    fn only_the_same_version_of_a_later_time_follows_a_copy() {
+        let until = DbTime(500);
+        let parents = |version| {
+            let name = NamespaceName::new("products").unwrap();
+            Parents::new(&[Parent::namespace(&name, Version(version))]).unwrap()
+        };
+        let next = |version, parent, valid_until| {
+            let mut next = entry(1, version, 60);
+            next.valid_until = valid_until;
+            next.parents = parents(parent);
+            next
+        };
+        let follows = |next: &Entry| follows(Version(7), &parents(3), until, next);
+        assert!(follows(&next(7, 3, None)));
+        assert!(follows(&next(7, 3, Some(DbTime(501)))));
+        for other in [6, 8] {
+            assert!(!follows(&next(other, 3, None)), "version {other}");
+        }
+        assert!(!follows(&next(7, 4, None)), "bumped in between");
+        assert!(
+            !follows(&next(7, 3, Some(until))),
+            "the origin did not look at the time that it was asked for"
+        );
     }
 }

@@ -78,8 +78,10 @@ pub fn is_expired(held: &Held, context: &HitContext) -> bool {
     context.now >= held.hard_at || has_flipped(held, context)
 }
 
+/// Whether the moment has come at which a copy's document changes by time alone. From then on the copy that was fetched for that moment
+/// is the one to judge, if there is one; before, it is nobody's answer.
 #[inline]
-fn has_flipped(held: &Held, context: &HitContext) -> bool {
+pub fn has_flipped(held: &Held, context: &HitContext) -> bool {
     held.valid_until
         .is_some_and(|until| context.db_now >= until)
 }
@@ -231,6 +233,17 @@ mod tests {
             over_age(&held(), read_at, &at(130)),
             Duration::from_secs(120)
         );
+    }
+
+    #[test]
+    fn a_document_that_was_fetched_ahead_is_nobodys_answer_before_its_moment() {
+        assert!(!has_flipped(&held(), &at(89)));
+        assert!(has_flipped(&held(), &at(90)));
+        let unscheduled = Held {
+            valid_until: None,
+            ..held()
+        };
+        assert!(!has_flipped(&unscheduled, &at(90)));
     }
 
     #[test]

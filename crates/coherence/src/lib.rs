@@ -13,9 +13,11 @@ pub mod floors;
 pub mod judge;
 pub mod knowledge;
 
-pub use admit::{Admission, Candidate, Refusal, admit, parents_live, reflects, unchanged};
+pub use admit::{Admission, Candidate, Refusal, admit, follows, parents_live, reflects, unchanged};
 pub use floors::{Floor, FloorKey, Floors, Hinted};
-pub use judge::{Held, HitContext, Verdict, is_expired, judge, over_age, proves_itself, stale_age};
+pub use judge::{
+    Held, HitContext, Verdict, has_flipped, is_expired, judge, over_age, proves_itself, stale_age,
+};
 pub use knowledge::{
     Checkpoint, Claim, Cursor, Generation, Knowledge, Place, PollStep, ResyncReason,
 };

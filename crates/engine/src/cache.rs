@@ -18,19 +18,18 @@ use crate::answer::Answer;
 use crate::budget::Budget;
 use crate::changes::Changes;
 use crate::checkpoint::{CheckpointFile, Io};
-use crate::counters::{Counters, gauge};
+use crate::counters::Counters;
 use crate::fetch::Fetcher;
 use crate::flight::Flights;
 use crate::follow::{Follower, Following};
+use crate::gauges::publish;
+use crate::keeper::{FILLS_MAX, keep};
 use crate::l1::L1;
 use crate::ledger::{Copies, NewVersion};
 use crate::revalidate::Revalidator;
 use crate::settings::{Class, EngineSettings};
 use crate::slot::Commons;
 use crate::variants::Variants;
-
-/// How often gauges are published.
-const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to read.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +73,8 @@ pub(crate) struct Source {
     pub(crate) revalidator: Arc<Revalidator>,
     pub(crate) commons: Commons,
     pub(crate) variants: Arc<Variants>,
+    /// Fills of the keeper at once.
+    pub(crate) keeping: Semaphore,
 }
 
 /// Everything that reads share.
@@ -107,30 +108,6 @@ impl Engine {
 
     pub(crate) fn source_of(&self, namespace: &str) -> Option<&Arc<Source>> {
         self.sources.get(namespace)
-    }
-
-    fn publish_gauges(&self) {
-        for (at, (entries, bytes)) in self.l1.usage().into_iter().enumerate() {
-            self.counters.entries[at].set(gauge(entries));
-            self.counters.bytes[at].set(gauge(bytes));
-        }
-        for tier in [&self.l2, &self.l3].into_iter().flatten() {
-            let status = tier.status();
-            let label = [("tier", tier.name().as_str())];
-            hotshelf_telemetry::metric::BREAKER_STATE
-                .gauge(&label)
-                .set(f64::from(status.breaker.number()));
-            if let Some(entries) = status.entries {
-                hotshelf_telemetry::metric::ENTRIES
-                    .gauge(&label)
-                    .set(gauge(entries));
-            }
-            if let Some(bytes) = status.bytes {
-                hotshelf_telemetry::metric::BYTES
-                    .gauge(&label)
-                    .set(gauge(bytes));
-            }
-        }
     }
 }
 
@@ -407,7 +384,7 @@ impl Builder {
         let checkpoint = self
             .checkpoint
             .map(|(path, io)| CheckpointFile::new(path, io, Arc::clone(&clock)));
-        let l1 = Arc::new(L1::new(settings.l1_bytes_max, settings.absent_bytes_max));
+        let l1 = Arc::new(L1::new(&settings));
         let flights = Flights::new(settings.flights_max);
         let budget = Budget::new(settings.budget, Arc::clone(&clock));
         let documents_max = settings.budget.documents_per_fetch_max.max(1);
@@ -425,6 +402,7 @@ impl Builder {
                 Arc::new(Source {
                     commons: Commons::new(&namespace),
                     variants: Arc::default(),
+                    keeping: Semaphore::new(FILLS_MAX),
                     namespace,
                     fetcher,
                     revalidator,
@@ -460,6 +438,7 @@ impl Builder {
         let mut tasks = vec![
             runtime.spawn(Arc::clone(&follower).run()),
             runtime.spawn(publish(Arc::downgrade(&engine))),
+            runtime.spawn(keep(Arc::downgrade(&engine))),
         ];
         tasks.extend(checkpoint.map(|checkpoint| runtime.spawn(checkpoint.keep_writing(follower))));
         let tasks = tasks.iter().map(JoinHandle::abort_handle).collect();
@@ -483,16 +462,5 @@ fn copies(
             .iter()
             .map(|(name, source)| (name.clone(), Arc::clone(&source.variants)))
             .collect(),
-    }
-}
-
-async fn publish(engine: std::sync::Weak<Engine>) {
-    loop {
-        let Some(engine) = engine.upgrade() else {
-            return;
-        };
-        engine.publish_gauges();
-        drop(engine);
-        tokio::time::sleep(GAUGE_INTERVAL).await;
     }
 }

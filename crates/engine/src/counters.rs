@@ -71,6 +71,9 @@ pub(crate) struct Counters {
     stale_seconds: Histogram,
     pub(crate) refreshes_started: Counter,
     pub(crate) refreshes_skipped: Counter,
+    /// Of attempts of the keeper for a copy, and for a document to come: those that brought it, and those that did not.
+    pub(crate) kept: [[Counter; 2]; 2],
+    pub(crate) flips: Counter,
     pub(crate) leases: LeaseCounters,
     pub(crate) entries: [Gauge; 2],
     pub(crate) bytes: [Gauge; 2],
@@ -106,6 +109,12 @@ impl Counters {
             stale_seconds: metric::STALE_SECONDS.histogram(&[]),
             refreshes_started: refresh("started"),
             refreshes_skipped: refresh("skipped"),
+            kept: ["copy", "next"].map(|lack| {
+                ["kept", "failed"].map(|outcome| {
+                    metric::HOT_KEEPS.counter(&[("lack", lack), ("outcome", outcome)])
+                })
+            }),
+            flips: metric::HOT_FLIPS.counter(&[]),
             leases: LeaseCounters {
                 acquired: lease("acquired"),
                 held: lease("held"),

@@ -3,7 +3,7 @@
 //! Each wanted document is put on its group's list (a namespace, a variant and a class), and a runner queues for a permit. A
 //! runner that gets one takes as many documents off the list as fit in a statement, whoever wanted them; a runner that finds the
 //! list empty is done, and one that gets no permit refuses what the others have no room for. So an idle origin gets one statement
-//! per fill at once, and a slow one gets few large statements.
+//! per fill at once, and a slow one gets few large statements. A group that somebody more urgent waits for gets a runner of that class.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub(crate) struct Group {
     pub(crate) namespace: NamespaceName,
     pub(crate) variant: Variant,
     pub(crate) class: Class,
+    /// The moment to come that documents are wanted for: they share no statement with those for now.
+    pub(crate) moment: Option<DbTime>,
 }
 
 #[derive(Debug)]
@@ -150,13 +152,25 @@ impl Fetcher {
             }
         }
         for _ in 0..runners {
-            tokio::spawn(Arc::clone(self).run(group.clone(), call, patience));
+            let run = Arc::clone(self).run(group.clone(), group.class, call, patience);
+            tokio::spawn(run);
         }
         receivers
     }
 
-    async fn run(self: Arc<Self>, group: Group, call: u64, patience: Duration) {
-        let Ok(permit) = self.budget.acquire(group.class, patience).await else {
+    /// Has what a group wants fetched as soon as a statement of `class` would be: somebody waits for it who is more urgent.
+    pub(crate) fn urge(self: &Arc<Self>, group: &Group, class: Class, patience: Duration) {
+        match self.waiting.lock().get_mut(group) {
+            Some(list) => list.runners += 1,
+            None => return,
+        }
+        // Of no call, so that nothing is refused when it gets no permit.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(Arc::clone(self).run(group.clone(), class, call, patience));
+    }
+
+    async fn run(self: Arc<Self>, group: Group, class: Class, call: u64, patience: Duration) {
+        let Ok(permit) = self.budget.acquire(class, patience).await else {
             self.give_up(&group, call);
             return;
         };
@@ -291,11 +305,17 @@ impl Fetcher {
     }
 
     /// The group of a namespace's fetches.
-    pub(crate) fn group(namespace: &Namespace, variant: &Variant, class: Class) -> Group {
+    pub(crate) fn group(
+        namespace: &Namespace,
+        variant: &Variant,
+        class: Class,
+        moment: Option<DbTime>,
+    ) -> Group {
         Group {
             namespace: namespace.name.clone(),
             variant: variant.clone(),
             class,
+            moment,
         }
     }
 }

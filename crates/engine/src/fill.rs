@@ -9,6 +9,7 @@
 mod lease;
 mod look_up;
 mod origin;
+mod stage;
 mod stale;
 
 use std::sync::Arc;
@@ -117,8 +118,9 @@ impl Fill {
         self.until.since(self.engine.clock.now())
     }
 
-    fn is_refresh(&self) -> bool {
-        self.class == Class::Refresh
+    /// Whether a flight is to replace a copy that is still good, so that one which is as old is of no use.
+    fn replaces(&self, pending: &Pending) -> bool {
+        self.class == Class::Refresh && pending.held.is_some()
     }
 
     fn tier_key(&self, knowledge: &Knowledge, pending: &Pending) -> TierKey {
@@ -286,7 +288,7 @@ impl Fill {
                 let dead = Admission::Refused(Refusal::Dead);
                 return Err(NotAdmitted::new(pending, found, dead));
             }
-            let slot = self.slot(&pending, &found.entry, BEFORE_POLLS, found.as_of);
+            let slot = self.slot(pending.floor_key, &found.entry, BEFORE_POLLS, found.as_of);
             self.land(sight, pending, slot, found.tier);
             return Ok(found.entry);
         };
@@ -302,7 +304,7 @@ impl Fill {
         } else {
             self.untracked_as_of(&found)
         };
-        let slot = self.slot(&pending, &found.entry, knowledge.generation, as_of);
+        let slot = self.slot(pending.floor_key, &found.entry, knowledge.generation, as_of);
         let tracked = self.source.namespace.tracked;
         // Before the first proof nobody knows how old it is; its version says.
         let is_unproved = tracked && proof == Boot::default();
@@ -328,7 +330,7 @@ impl Fill {
             // only means that it is not kept for long.
             (floor, DbTime(u64::MAX))
         } else {
-            let ttl = self.jittered(pending, entry, self.ttl_hard(entry.kind()));
+            let ttl = self.jittered(pending.floor_key, entry, self.ttl_hard(entry.kind()));
             // L1 counts in ticks: what it would not keep for one is not worth finding again and again.
             let ttl = ttl.saturating_sub(TICK);
             (floor.max(pending.floor), entry.fetched_at.plus(ttl))
@@ -359,16 +361,22 @@ impl Fill {
         }
     }
 
-    fn slot(&self, pending: &Pending, entry: &Entry, generation: Generation, as_of: Boot) -> Slot {
+    fn slot(
+        &self,
+        floor_key: FloorKey,
+        entry: &Entry,
+        generation: Generation,
+        as_of: Boot,
+    ) -> Slot {
         let now = self.engine.clock.now();
-        let lifetime = self.lifetime(pending, entry, as_of, now);
+        let lifetime = self.lifetime(floor_key, entry, as_of, now);
         Slot::new(entry, &self.source.commons, generation, lifetime)
     }
 
     /// A TTL shortened by a share that differs from key to key and from fetch to fetch, and is the same for all who hold the copy.
-    fn jittered(&self, pending: &Pending, entry: &Entry, ttl: Duration) -> Duration {
+    fn jittered(&self, floor_key: FloorKey, entry: &Entry, ttl: Duration) -> Duration {
         // Not the key's own hash, which differs from process to process.
-        let key = u64::try_from(pending.floor_key.0 >> 64).unwrap_or_default();
+        let key = u64::try_from(floor_key.0 >> 64).unwrap_or_default();
         let random = key ^ entry.fetched_at.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let jitter_percent = self.source.namespace.policy.jitter_percent.min(99);
         let per_mille = random % (u64::from(jitter_percent) * 10 + 1);
@@ -385,7 +393,7 @@ impl Fill {
         }
     }
 
-    fn lifetime(&self, pending: &Pending, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
+    fn lifetime(&self, floor_key: FloorKey, entry: &Entry, as_of: Boot, now: Boot) -> Lifetime {
         let hard = self.ttl_hard(entry.kind());
         let soft = self.source.namespace.policy.ttl_soft.min(hard);
         // Before the first poll only the origin is asked, and the moment of asking is all that is known of the copy's age.
@@ -396,7 +404,7 @@ impl Fill {
         let db_now = self.engine.follower.db_now();
         let age = db_now.map_or_else(since_asked, |db_now| db_now.since(entry.fetched_at));
         // In the past for a copy that is over: the stale cap counts from there, however often the copy is found.
-        let end = |ttl| now.plus(self.jittered(pending, entry, ttl)).minus(age);
+        let end = |ttl| now.plus(self.jittered(floor_key, entry, ttl)).minus(age);
         Lifetime {
             as_of,
             soft_at: end(soft),

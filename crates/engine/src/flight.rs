@@ -62,6 +62,8 @@ pub(crate) struct Flight {
     until: Boot,
     outcome: OnceLock<Outcome>,
     landed: Notify,
+    /// Told when somebody joins who is more urgent than the fill.
+    urged: Notify,
 }
 
 impl Flight {
@@ -156,6 +158,9 @@ impl Flights {
         let under_way = shard.get(key);
         if let Some(flight) = under_way.filter(|flight| flight.will_do(wanted)) {
             self.joins.increment(1);
+            if wanted.class < flight.class {
+                flight.urged.notify_one();
+            }
             return Begun::Joined(Arc::clone(flight));
         }
         // Relaxed: the count is a bound, not a guard of other memory.
@@ -172,6 +177,7 @@ impl Flights {
             until: wanted.until,
             outcome: OnceLock::new(),
             landed: Notify::new(),
+            urged: Notify::new(),
         });
         shard.insert(key.clone(), Arc::clone(&flight));
         Begun::Leader(FlightGuard {
@@ -219,6 +225,11 @@ impl FlightGuard {
     /// When the fill gives up.
     pub(crate) fn until(&self) -> Boot {
         self.flight.until
+    }
+
+    /// Waits until somebody has joined who is more urgent than the fill. For one waiter.
+    pub(crate) async fn urged(&self) {
+        self.flight.urged.notified().await;
     }
 
     /// The flight, for the reader that began it.

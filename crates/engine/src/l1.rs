@@ -1,5 +1,7 @@
 //! L1: two bounded maps in the process, one for documents and one for absent entries, so that a flood of unknown ids evicts nothing.
 //!
+//! Copies of hot keys are pinned: they count, and are never evicted.
+//!
 //! `quick_cache` bounds the size and chooses whom to evict; whether a copy may be served is never asked of it.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -11,7 +13,9 @@ use hotshelf_telemetry::{Counter, metric};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 
+use crate::hot_set::HotSet;
 use crate::ledger::Sight;
+use crate::settings::EngineSettings;
 use crate::slot::Slot;
 
 /// What the map keeps for an entry beyond key and value: measured by `benches/memory`, rounded up.
@@ -64,20 +68,31 @@ struct Bytes;
 
 impl Weighter<Key, Arc<Slot>> for Bytes {
     fn weight(&self, key: &Key, slot: &Arc<Slot>) -> u64 {
-        let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
+        weight(key, slot)
     }
 }
 
-/// Counts evictions, and has what was evicted dropped after the shard's lock is.
+fn weight(key: &Key, slot: &Slot) -> u64 {
+    let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Counts evictions, spares what is hot, and has what was evicted dropped after the shard's lock is.
 #[derive(Clone, Debug)]
-struct Evictions(Counter);
+struct Evictions {
+    counter: Counter,
+    hot: Arc<HotSet>,
+}
 
 impl Lifecycle<Key, Arc<Slot>> for Evictions {
     type RequestState = Vec<(Key, Arc<Slot>)>;
 
+    fn is_pinned(&self, key: &Key, _slot: &Arc<Slot>) -> bool {
+        self.hot.stays(key)
+    }
+
     fn before_evict(&self, _state: &mut Self::RequestState, _key: &Key, _slot: &mut Arc<Slot>) {
-        self.0.increment(1);
+        self.counter.increment(1);
     }
 
     fn on_evict(&self, state: &mut Self::RequestState, key: Key, slot: Arc<Slot>) {
@@ -89,6 +104,7 @@ type Map = Cache<Key, Arc<Slot>, Bytes, BuildHasherDefault<KeyHasher>, Evictions
 
 #[derive(Debug)]
 pub(crate) struct L1 {
+    pub(crate) hot: Arc<HotSet>,
     present: Map,
     absent: Map,
 }
@@ -97,7 +113,7 @@ pub(crate) struct L1 {
     clippy::expect_used,
     reason = "the options lack nothing that is required"
 )]
-fn map(bytes_max: u64, bytes_usual: u64, tier: &'static str) -> Map {
+fn map(bytes_max: u64, bytes_usual: u64, tier: &'static str, hot: &Arc<HotSet>) -> Map {
     let shards = (bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
     // Shards are made in powers of two.
     let shards = 1 << shards.ilog2();
@@ -108,15 +124,21 @@ fn map(bytes_max: u64, bytes_usual: u64, tier: &'static str) -> Map {
         .weight_capacity(bytes_max)
         .build()
         .expect("both capacities are given");
-    let evictions = Evictions(metric::EVICTIONS.counter(&[("tier", tier)]));
+    let evictions = Evictions {
+        counter: metric::EVICTIONS.counter(&[("tier", tier)]),
+        hot: Arc::clone(hot),
+    };
     Cache::with_options(options, Bytes, BuildHasherDefault::default(), evictions)
 }
 
 impl L1 {
-    pub(crate) fn new(bytes_max: u64, absent_bytes_max: u64) -> Self {
+    pub(crate) fn new(settings: &EngineSettings) -> Self {
+        let (bytes_max, absent_bytes_max) = (settings.l1_bytes_max, settings.absent_bytes_max);
+        let hot = Arc::new(HotSet::new(settings.hot, bytes_max));
         L1 {
-            present: map(bytes_max, PRESENT_BYTES_USUAL, "l1"),
-            absent: map(absent_bytes_max, ABSENT_BYTES_USUAL, "l1_absent"),
+            present: map(bytes_max, PRESENT_BYTES_USUAL, "l1", &hot),
+            absent: map(absent_bytes_max, ABSENT_BYTES_USUAL, "l1_absent", &hot),
+            hot,
         }
     }
 
@@ -143,6 +165,8 @@ impl L1 {
             Kind::Present => (&self.present, &self.absent),
             Kind::Absent => (&self.absent, &self.present),
         };
+        // Before, because what makes room for it must not be the copy itself.
+        self.hot.weigh(key, weight(key, &slot));
         map.insert(key.clone(), slot);
         other.remove(key);
         true
@@ -155,9 +179,18 @@ impl L1 {
         }
     }
 
+    /// Removes a copy; a hot key gets another one.
     pub(crate) fn remove(&self, key: &Key) {
         self.present.remove(key);
         self.absent.remove(key);
+        self.hot.changed(key);
+    }
+
+    /// Reserves the room for a copy of a key that was not hot when the copy was put, or had no room then.
+    pub(crate) fn weigh(&self, key: &Key) {
+        if let Some(slot) = self.peek(key) {
+            self.hot.weigh(key, weight(key, &slot));
+        }
     }
 
     /// (entries, bytes) of documents and of absent entries.

@@ -1,12 +1,13 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
+//! `revalidate`, `refresh`; for hot keys [`hot_set`] and `keeper`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod cache;
 pub mod changes;
+pub mod hot_set;
 pub mod process_bus;
 pub mod settings;
 
@@ -19,6 +20,8 @@ mod fill;
 mod flight;
 mod follow;
 mod follow_counters;
+mod gauges;
+mod keeper;
 mod l1;
 mod ledger;
 mod read;
@@ -36,6 +39,7 @@ mod interleavings;
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
 pub use changes::{Change, Changes};
+pub use hot_set::{HotKey, HotReason, HotReasons, Promotion};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
-pub use settings::{BudgetSettings, Class, EngineSettings};
+pub use settings::{BudgetSettings, Class, EngineSettings, HotSettings};

@@ -66,6 +66,27 @@ impl Default for BudgetSettings {
     }
 }
 
+/// What the node holds of hot keys.
+#[derive(Clone, Copy, Debug)]
+pub struct HotSettings {
+    /// Hot keys at most.
+    pub keys_max: usize,
+    /// Share of L1's bytes that copies of hot keys may take and never be evicted, in percent (0 to 50).
+    pub l1_share_percent: u8,
+    /// A document that changes by time alone is fetched ahead of its moment by between half of this and all of it.
+    pub lead: Duration,
+}
+
+impl Default for HotSettings {
+    fn default() -> Self {
+        HotSettings {
+            keys_max: 1000,
+            l1_share_percent: 25,
+            lead: Duration::from_secs(30),
+        }
+    }
+}
+
 /// What an operator decides about the engine.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineSettings {
@@ -105,6 +126,8 @@ pub struct EngineSettings {
     pub hedge_after: Duration,
     /// The origin budget.
     pub budget: BudgetSettings,
+    /// The hot set.
+    pub hot: HotSettings,
     /// The number of this node, written into entries for people who ask who filled them.
     pub node: u32,
 }
@@ -129,6 +152,7 @@ impl Default for EngineSettings {
             write_backs_max: 4096,
             hedge_after: Duration::from_millis(5),
             budget: BudgetSettings::default(),
+            hot: HotSettings::default(),
             node: 0,
         }
     }

@@ -114,18 +114,21 @@ pub(crate) struct Slot {
     pause: AtomicU32,
 }
 
-/// What few copies have: a moment at which the document changes by time alone, and other encodings, each made once, when it is first
+/// What few copies have: a moment at which the document changes by time alone, the document from then on, and other encodings, each made once, when it is first
 /// asked for; `None` where it would take more room than there is for it.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     valid_until: Option<DbTime>,
+    /// The document as of `valid_until`, of the same version: whatever becomes of this copy becomes of both.
+    next: Option<Arc<Slot>>,
     zstd: OnceLock<Option<Bytes>>,
     gzip: OnceLock<Option<Bytes>>,
 }
 
 impl Extras {
     fn boxed(self) -> OnceBox<Self> {
-        if self.valid_until.is_none() && self.zstd.get().is_none() && self.gzip.get().is_none() {
+        let is_plain = self.valid_until.is_none() && self.next.is_none();
+        if is_plain && self.zstd.get().is_none() && self.gzip.get().is_none() {
             return OnceBox::new();
         }
         OnceBox::with_value(Box::new(self))
@@ -141,6 +144,7 @@ impl Slot {
     ) -> Self {
         let extras = Extras {
             valid_until: entry.valid_until,
+            next: None,
             zstd: match &entry.body().zstd {
                 Some(zstd) if zstd.len() <= encodings_bytes(&entry.body().identity) => {
                     OnceLock::from(Some(zstd.clone()))
@@ -171,18 +175,40 @@ impl Slot {
         generation: Generation,
         as_of: Boot,
     ) -> Self {
+        let revalidated = |next: &Arc<Slot>| {
+            let next = next.revalidated(commons, timeline, generation, as_of);
+            Arc::new(next)
+        };
+        Slot {
+            common: commons.of(self.common.kind, timeline, &self.common.parents),
+            generation,
+            as_of_tick: tick(as_of),
+            pause: AtomicU32::new(0),
+            ..self.with_next(self.next().map(revalidated))
+        }
+    }
+
+    /// The same copy with another document for the moment at which it changes by time alone.
+    pub(crate) fn with_next(&self, next: Option<Arc<Slot>>) -> Self {
+        let extras = self.extras.get().cloned().unwrap_or_default();
         Slot {
             body: self.body.clone(),
             version: self.version,
-            common: commons.of(self.common.kind, timeline, &self.common.parents),
-            extras: self.extras.get().cloned().unwrap_or_default().boxed(),
-            generation,
+            common: Arc::clone(&self.common),
+            extras: Extras { next, ..extras }.boxed(),
+            generation: self.generation,
             document_hash: self.document_hash,
-            as_of_tick: tick(as_of),
+            as_of_tick: self.as_of_tick,
             soft_tick: self.soft_tick,
             hard_tick: self.hard_tick,
-            pause: AtomicU32::new(0),
+            // Relaxed: the mark guards no other memory.
+            pause: AtomicU32::new(self.pause.load(Ordering::Relaxed)),
         }
+    }
+
+    /// The document from the moment on at which this one changes by time alone, if it was fetched ahead.
+    pub(crate) fn next(&self) -> Option<&Arc<Slot>> {
+        self.extras.get().and_then(|extras| extras.next.as_ref())
     }
 
     #[inline]
@@ -353,9 +379,10 @@ impl Slot {
         pause & QUIET != 0 && tick(now) < pause & TICK_MAX
     }
 
-    /// Bytes that the slot accounts for: itself, its document, and room for the encodings that may be made.
+    /// Bytes that the slot accounts for: itself, its document, room for the encodings that may be made, and the document to come.
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.body.len() + encodings_bytes(&self.body)
+        let next = self.next().map_or(0, |next| next.bytes());
+        size_of::<Self>() + self.body.len() + encodings_bytes(&self.body) + next
     }
 }
 

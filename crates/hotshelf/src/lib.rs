@@ -4,8 +4,8 @@
 //! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`, `nats`.
 
 pub use hotshelf_engine::{
-    Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness,
-    ProcessBus, ReadOptions,
+    Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness, HotKey,
+    HotReason, HotReasons, HotSettings, ProcessBus, Promotion, ReadOptions,
 };
 pub use hotshelf_model as model;
 

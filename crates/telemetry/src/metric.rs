@@ -86,6 +86,20 @@ metrics_list! {
         "The worst of a tier's breakers, as of the last second: 0 closed, 1 half open, 2 open.";
     REFRESHES = Counter "hotshelf_refreshes_total" ["outcome"]
         "Background refreshes: started, or skipped because too many were under way.";
+    PROMOTIONS = Counter "hotshelf_promotions_total" ["outcome"]
+        "Attempts to promote a key: promoted, known (it was hot already), banned, full (there are as many hot keys as there may be) or unknown (no such namespace).";
+    DEMOTIONS = Counter "hotshelf_demotions_total" ["cause"]
+        "Keys that are hot no longer: demoted, banned, or displaced by a pin when the hot set was full.";
+    HOT_KEYS = Gauge "hotshelf_hot_keys" ["state"]
+        "Hot keys, as of the last second: held (a copy is in L1 and stays there), crowded (the hot set's share of L1 is used up) or missing (there is no copy).";
+    HOT_BYTES = Gauge "hotshelf_hot_bytes" []
+        "Bytes of L1 that are reserved for hot keys.";
+    HOT_OVERFLOWS = Counter "hotshelf_hot_overflows_total" []
+        "Copies of hot keys for which the hot set's share of L1 had no room, so that they may be evicted.";
+    HOT_KEEPS = Counter "hotshelf_hot_keeps_total" ["lack", "outcome"]
+        "Attempts to mend what a hot key lacked, a copy or the next document of a scheduled change, by outcome: kept or failed.";
+    HOT_FLIPS = Counter "hotshelf_hot_flips_total" []
+        "Documents fetched ahead of a scheduled change that took their place at its moment.";
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
         "Age beyond freshness of answers that were labelled stale.";
     LOG_POSITION = Gauge "hotshelf_change_log_position" []

@@ -36,6 +36,7 @@ fn bench(documents_max: usize) -> Bench {
         namespace: NamespaceName::new("products").unwrap(),
         variant: Variant::default(),
         class: Class::Interactive,
+        moment: None,
     };
     Bench {
         clock,
@@ -88,6 +89,63 @@ async fn what_waits_for_the_budget_goes_in_one_statement() {
     assert_eq!(kinds(other).await, [None, None]);
     assert_eq!((bench.origin.fetches(), bench.origin.documents()), (1, 3));
     assert!(bench.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_of_a_moment_to_come_does_not_take_the_others_there() {
+    let bench = bench(200);
+    let now = bench.origin.now();
+    let moment = now.plus(Duration::from_secs(60));
+    for id in ["a", "b"] {
+        let course = [(DbTime(0), "old"), (moment, "new")];
+        bench.origin.schedule(id, &course);
+    }
+    let busy = bench.occupy().await;
+    let ahead = Group {
+        moment: Some(moment),
+        ..bench.group.clone()
+    };
+    let ids = [Id::new("a").unwrap()];
+    let next = bench.fetcher.fetch(&ahead, &ids, Some(moment), PATIENCE);
+    let present = bench.want(&["a", "b"], PATIENCE).await;
+    drop(busy);
+    for (receivers, body) in [(next, "new"), (present, "old")] {
+        for receiver in receivers {
+            let fetched = receiver.await.unwrap().unwrap();
+            assert_eq!(fetched.document.body.unwrap(), body);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_a_reader_waits_for_goes_before_readers_who_come_later() {
+    let mut bench = bench(200);
+    let busy = bench.occupy().await;
+    bench.group.class = Class::Refresh;
+    let refresh = bench.want(&["a"], PATIENCE).await;
+    bench
+        .fetcher
+        .urge(&bench.group, Class::Interactive, PATIENCE);
+    tokio::task::yield_now().await;
+    bench.group.class = Class::Interactive;
+    let later = bench.want(&["b"], PATIENCE).await;
+    bench.origin.requests.hold();
+    drop(busy);
+    bench.origin.requests.arrived(1).await;
+    assert_eq!(
+        (bench.origin.fetches_of("a"), bench.origin.fetches()),
+        (1, 1)
+    );
+    bench.origin.requests.release();
+    assert_eq!(kinds(refresh).await, [None]);
+    assert_eq!(kinds(later).await, [None]);
+    bench
+        .fetcher
+        .urge(&bench.group, Class::Interactive, PATIENCE);
+    while !bench.is_idle() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.origin.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]

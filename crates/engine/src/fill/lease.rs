@@ -58,6 +58,25 @@ impl Fill {
         (mine, others)
     }
 
+    /// Looks into L2 again for hot keys that this node has got leases for: all nodes fetch such a key anew at the same moment, and the lease
+    /// of one that was quick is free again before the next one asks for it. Who gives a lease up has put its copy to L2 before.
+    pub(super) async fn look_up_leased(
+        &self,
+        open: Vec<Pending>,
+        leases: &[(TierKey, LeaseToken)],
+    ) -> Vec<Pending> {
+        if leases.is_empty() {
+            return open;
+        }
+        let hot = &self.engine.l1.hot;
+        let is_hot = |pending: &Pending| hot.contains(pending.guard.key());
+        let (again, mut open): (Vec<_>, Vec<_>) = open.into_iter().partition(is_hot);
+        if !again.is_empty() {
+            open.extend(self.look_up_l2(again).await);
+        }
+        open
+    }
+
     /// Waits for the copies of other nodes in L2 as long as their leases live, but not beyond `patient_until`: what is missing then is
     /// fetched without a lease.
     fn wait_for_others(&self, mut others: Vec<Pending>, patient_until: Boot) -> BoxFuture<'_, ()> {

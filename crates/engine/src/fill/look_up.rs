@@ -57,7 +57,8 @@ impl Fill {
         gathered: &mut Gathered,
     ) -> Vec<Pending> {
         let engine = &self.engine;
-        let l3 = engine.l3.as_ref().filter(|_| !self.is_refresh());
+        let replaces = pending.iter().all(|pending| self.replaces(pending));
+        let l3 = engine.l3.as_ref().filter(|_| !replaces);
         let Some(l2) = &engine.l2 else {
             return match l3 {
                 Some(l3) => self.ask_one(l3, knowledge, pending, gathered).await,
@@ -183,7 +184,7 @@ impl Fill {
         knowledge: &Knowledge,
         gathered: &mut Gathered,
     ) -> Option<Pending> {
-        if self.is_refresh() && !self.is_younger_than_due(&entry) {
+        if self.replaces(&pending) && !self.is_younger_than_due(&entry) {
             return Some(pending);
         }
         let key = self.tier_key(knowledge, &pending);
@@ -222,7 +223,8 @@ impl Fill {
     /// Whether another node has fetched it lately enough that a refresh from the origin can be spared.
     fn is_younger_than_due(&self, entry: &Entry) -> bool {
         let policy = &self.source.namespace.policy;
-        let due = policy.ttl_soft / 100 * u32::from(100 - policy.jitter_percent.min(100));
+        let soft = policy.ttl_soft.min(self.ttl_hard(entry.kind()));
+        let due = soft / 100 * u32::from(100 - policy.jitter_percent.min(100));
         self.engine
             .follower
             .db_now()
@@ -276,7 +278,7 @@ impl Fill {
             entry: found.entry.clone(),
             except: None,
         });
-        let slot = self.slot(&pending, &found.entry, generation, as_of);
+        let slot = self.slot(pending.floor_key, &found.entry, generation, as_of);
         self.land(sight, pending, slot, found.tier);
         None
     }

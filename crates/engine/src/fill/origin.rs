@@ -1,15 +1,16 @@
 //! The part of a fill that asks the origin, under the budget.
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, join_all, select, select_all};
 use hotshelf_coherence::{Admission, FloorKey, Knowledge, Refusal};
 use hotshelf_model::{
-    Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, Parent, Parents, Position, Stamp,
-    TierName, Timeline,
+    Body, Boot, DbTime, Entry, Error, ErrorKind, FillFacts, Hist, Key, Parent, Parents, Position,
+    Stamp, TierName, Timeline,
 };
 
 use super::look_up::Gathered;
 use super::{Fill, Found, NotAdmitted, Pending, speaks_for_itself};
-use crate::fetch::{FetchOutcome, Fetched, Fetcher};
+use crate::fetch::{FetchOutcome, Fetched, Fetcher, Group};
+use crate::settings::Class;
 use crate::slot::TICK;
 use crate::write_back::Put;
 
@@ -37,7 +38,7 @@ impl Round {
 /// What the node knew before it asked, and what an origin without a change log therefore reflects: a change is posted after it was made,
 /// so who has applied it and asks then gets it.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     knowledge: Option<Knowledge>,
     parents: Parents,
 }
@@ -67,7 +68,11 @@ impl Fill {
             .iter_mut()
             .filter_map(|pending| pending.lease.take())
             .collect();
-        let puts = self.renewing(&leases, self.fetch_rounds(open)).await;
+        let fetched = async {
+            let open = self.look_up_leased(open, &leases).await;
+            self.fetch_rounds(open).await
+        };
+        let puts = self.renewing(&leases, fetched).await;
         if let (Some(table), false) = (&self.engine.leases, leases.is_empty()) {
             self.engine.write_l2(&puts).await;
             table.release_many(&leases).await;
@@ -104,11 +109,11 @@ impl Fill {
 
     /// One round; gives back what has to be fetched again, because it contradicts what the node knows.
     async fn fetch_once(&self, open: Vec<Pending>, round: &mut Round) -> Vec<Pending> {
-        let group = Fetcher::group(&self.source.namespace, &self.variant, self.class);
+        let group = Fetcher::group(&self.source.namespace, &self.variant, self.class, None);
         let ids: Vec<_> = open.iter().map(|pending| pending.id.clone()).collect();
         let as_of = self.engine.follower.db_now();
         let receivers = self.source.fetcher.fetch(&group, &ids, as_of, self.left());
-        let outcomes = join_all(receivers).await;
+        let outcomes = self.urging(&group, &open, join_all(receivers)).await;
         let mut again = Vec::new();
         for (pending, outcome) in open.into_iter().zip(outcomes) {
             let panicked = |_| Err(Error::new(ErrorKind::OriginFailed, "the origin panicked"));
@@ -118,13 +123,35 @@ impl Fill {
         again
     }
 
+    /// Waits for a fetch. When a reader joins one of its flights meanwhile, a refresh waits for the budget no longer than the reader would.
+    async fn urging<T>(
+        &self,
+        group: &Group,
+        open: &[Pending],
+        fetch: impl Future<Output = T>,
+    ) -> T {
+        if self.class != Class::Refresh || open.is_empty() {
+            return fetch.await;
+        }
+        let urged = open.iter().map(|pending| Box::pin(pending.guard.urged()));
+        match select(Box::pin(fetch), select_all(urged)).await {
+            Either::Left((fetched, _)) => fetched,
+            Either::Right((_, fetch)) => {
+                let fetcher = &self.source.fetcher;
+                fetcher.urge(group, Class::Interactive, self.left());
+                fetch.await
+            }
+        }
+    }
+
     fn take_fetched(
         &self,
         pending: Pending,
         outcome: FetchOutcome,
         round: &mut Round,
     ) -> Option<Pending> {
-        let found = outcome.and_then(|fetched| self.found(&pending, &fetched, &round.asked));
+        let found =
+            outcome.and_then(|fetched| self.found(pending.guard.key(), &fetched, &round.asked));
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -195,7 +222,7 @@ impl Fill {
         None
     }
 
-    fn asked(&self) -> Asked {
+    pub(super) fn asked(&self) -> Asked {
         let name = &self.source.namespace.name;
         let version = self.ledger().parent_floor(FloorKey::namespace(name));
         Asked {
@@ -204,7 +231,12 @@ impl Fill {
         }
     }
 
-    fn found(&self, pending: &Pending, fetched: &Fetched, asked: &Asked) -> Result<Found, Error> {
+    pub(super) fn found(
+        &self,
+        key: &Key,
+        fetched: &Fetched,
+        asked: &Asked,
+    ) -> Result<Found, Error> {
         let hist = match (fetched.head, asked.knowledge) {
             (Some(head), _) => head.hist,
             (None, Some(knowledge)) => knowledge.hist,
@@ -218,14 +250,14 @@ impl Fill {
             Boot::default()
         };
         Ok(Found {
-            entry: self.entry(pending, fetched, asked)?,
+            entry: self.entry(key, fetched, asked)?,
             tier: TierName::Origin,
             hist,
             as_of,
         })
     }
 
-    fn entry(&self, pending: &Pending, fetched: &Fetched, asked: &Asked) -> Result<Entry, Error> {
+    fn entry(&self, key: &Key, fetched: &Fetched, asked: &Asked) -> Result<Entry, Error> {
         let document = &fetched.document;
         let (timeline, position) = match (fetched.head, asked.knowledge) {
             (Some(head), _) => (head.timeline, head.position),
@@ -240,7 +272,7 @@ impl Fill {
         let fetched_at = self.fetched_at(fetched);
         let mut entry = match &document.body {
             Some(body) => {
-                self.check_size(pending, body.len())?;
+                self.check_size(key, body.len())?;
                 Entry::present(
                     Body {
                         identity: body.clone(),
@@ -278,15 +310,12 @@ impl Fill {
         fetched.head.map_or_else(asked_at, |head| head.now)
     }
 
-    fn check_size(&self, pending: &Pending, bytes: usize) -> Result<(), Error> {
+    fn check_size(&self, key: &Key, bytes: usize) -> Result<(), Error> {
         let max = self.source.namespace.document_bytes_max;
         if bytes <= max {
             return Ok(());
         }
-        let context = format!(
-            "the document of {} has {bytes} bytes; {max} are allowed",
-            pending.guard.key()
-        );
+        let context = format!("the document of {key} has {bytes} bytes; {max} are allowed");
         Err(Error::new(ErrorKind::TooLarge, context))
     }
 }

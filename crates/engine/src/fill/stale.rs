@@ -114,7 +114,12 @@ impl Fill {
         // It was current when its bytes were fetched; nothing later is known of it.
         let fetched_at = self.engine.follower.boot_of(found.entry.fetched_at);
         let as_of = found.as_of.max(fetched_at);
-        self.slot(pending, &found.entry, generation.unproved(), as_of)
+        self.slot(
+            pending.floor_key,
+            &found.entry,
+            generation.unproved(),
+            as_of,
+        )
     }
 
     /// Lands a document that was read from the primary a moment ago and is not proved by what the node knows: fresh for its readers,

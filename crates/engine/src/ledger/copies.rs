@@ -28,6 +28,8 @@ impl Copies {
             let key = Key::new(namespace, id, variant);
             self.l1.remove_older(&key, version);
             self.flights.detach(&key);
+            // Last: what the keeper begins now is not to be detached.
+            self.l1.hot.changed(&key);
         }
     }
 }

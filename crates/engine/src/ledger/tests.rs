@@ -12,6 +12,7 @@ use hotshelf_model::{
 use super::*;
 use crate::flight::Flights;
 use crate::l1::L1;
+use crate::settings::EngineSettings;
 use crate::slot::{Commons, Lifetime};
 
 const HEAD: u64 = 10;
@@ -26,7 +27,7 @@ fn id(id: &str) -> Id {
 
 fn ledger(floors_max: usize) -> Ledger {
     let copies = Copies {
-        l1: Arc::new(L1::new(1 << 20, 1 << 20)),
+        l1: Arc::new(L1::new(&EngineSettings::default())),
         flights: Flights::new(8),
         variants: HashMap::new(),
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_coherence::{Held, HitContext, Verdict, judge, over_age};
+use hotshelf_coherence::{FloorKey, Held, HitContext, Verdict, has_flipped, judge, over_age};
 use hotshelf_model::{Key, KeyRef, TierName, Version, VersionToken};
 
 use crate::answer::Answer;
@@ -45,6 +45,9 @@ impl Engine {
                 false
             }
             verdict => {
+                if let Some(next) = self.turn(key, &slot, &held, context) {
+                    return self.look(next, key, context);
+                }
                 self.may_serve_stale_now(key, &slot, &held, context, verdict)?;
                 true
             }
@@ -55,6 +58,31 @@ impl Engine {
             stale,
         };
         Some((landed, held))
+    }
+
+    /// Puts the document that was fetched ahead in the place of one that has changed by time alone; returns what L1 holds then. Nothing
+    /// when there is none, or when its moment has not come.
+    #[cold]
+    pub(crate) fn turn(
+        &self,
+        key: KeyRef<'_>,
+        slot: &Arc<Slot>,
+        held: &Held,
+        context: &HitContext,
+    ) -> Option<Arc<Slot>> {
+        let next = slot.next().filter(|_| has_flipped(held, context))?;
+        let key = key.to_key();
+        let sight = self
+            .follower
+            .ledger
+            .sight(FloorKey::of(key.namespace(), key.id()));
+        let in_l1 = self.l1.peek(&key)?;
+        if !Arc::ptr_eq(&in_l1, slot) {
+            return Some(in_l1);
+        }
+        self.l1.put(&sight, &key, Arc::clone(next));
+        self.counters.flips.increment(1);
+        Some(Arc::clone(next))
     }
 
     /// What L1 holds, if it may be served now, for a read that has looked before.
@@ -119,7 +147,7 @@ impl Engine {
     }
 
     /// What L1 holds and may be served, fresh or not.
-    pub(super) fn living(&self, key: &Key, context: &HitContext) -> Option<Arc<Slot>> {
+    pub(crate) fn living(&self, key: &Key, context: &HitContext) -> Option<Arc<Slot>> {
         self.l1
             .peek(key)
             .filter(|slot| self.follower.ledger.is_living(slot, context))

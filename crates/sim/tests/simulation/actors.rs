@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshelf_engine::{Class, ReadOptions};
+use hotshelf_engine::{Class, HotReason, ReadOptions};
 use hotshelf_model::Key;
 use hotshelf_sim::Random;
 use tokio::time::{sleep, timeout};
@@ -45,6 +45,7 @@ pub(crate) fn start(world: &Arc<World>) -> Vec<tokio::task::JoinHandle<()>> {
     }
     actors.push(tokio::spawn(write_behind_nodes(world(), random(40))));
     actors.push(tokio::spawn(evict(world(), random(50))));
+    actors.push(tokio::spawn(promote(world(), random(51))));
     actors.push(tokio::spawn(sample(world())));
     actors
 }
@@ -201,6 +202,36 @@ async fn evict(world: Arc<World>, mut random: Random) {
             cache.remove_from_l1(&document::key(asked.product, asked.variant));
         }
         sleep(random.millis(1, 40)).await;
+    }
+}
+
+/// Makes keys hot, and lets them go: on all nodes as a detector does, or on one.
+async fn promote(world: Arc<World>, mut random: Random) {
+    while world.plan.faults && world.record.reads_go_on() {
+        let key = document::key(random.skewed(PRODUCTS), random.below(document::variants()));
+        let reason = *random.pick(&HotReason::ALL);
+        let first = random.below(NODES);
+        let nodes = if random.chance(70) { NODES } else { 1 };
+        let is_promotion = random.chance(60);
+        let is_ban = random.chance(5);
+        for node in 0..nodes {
+            let node = (first + node) % NODES;
+            let Some((_, cache, _)) = world.nodes[node as usize].living() else {
+                continue;
+            };
+            let key = key.clone();
+            if is_ban {
+                world.record.did("ban");
+                cache.ban([key]);
+            } else if is_promotion {
+                world.record.did("promotion");
+                cache.promote(&[key], reason);
+            } else {
+                world.record.did("demotion");
+                cache.demote(&[key], reason);
+            }
+        }
+        sleep(random.millis(5, 100)).await;
     }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 pub(crate) struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
 /// Branches of the protocol, each with the counter that says how often it was taken.
-pub(crate) const BRANCHES: [(&str, &str); 33] = [
+pub(crate) const BRANCHES: [(&str, &str); 37] = [
     (
         "poll that settles",
         "change_log_polls_total{outcome=settled}",
@@ -59,6 +59,16 @@ pub(crate) const BRANCHES: [(&str, &str); 33] = [
     ("lease waited for", "leases_total{outcome=waited}"),
     ("lease expired", "leases_total{outcome=expired}"),
     ("refresh started", "refreshes_total{outcome=started}"),
+    ("hot key kept", "hot_keeps_total{lack=copy,outcome=kept}"),
+    (
+        "hot key not kept",
+        "hot_keeps_total{lack=copy,outcome=failed}",
+    ),
+    (
+        "document fetched ahead",
+        "hot_keeps_total{lack=next,outcome=kept}",
+    ),
+    ("scheduled change served", "hot_flips_total"),
     ("stale from L1", "reads_total{tier=l1,outcome=stale}"),
     ("stale from L2", "reads_total{tier=l2,outcome=stale}"),
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotshelf_engine::EngineSettings;
+use hotshelf_engine::{EngineSettings, HotSettings};
 use hotshelf_model::FreshnessPolicy;
 use hotshelf_sim::Random;
 
@@ -70,6 +70,10 @@ impl Plan {
         EngineSettings {
             floors_max: if few { FLOORS } else { 1_000_000 },
             changes_max: 64,
+            hot: HotSettings {
+                lead: Duration::from_millis(1_500),
+                ..HotSettings::default()
+            },
             ..EngineSettings::default()
         }
     }

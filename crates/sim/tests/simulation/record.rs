@@ -14,11 +14,14 @@ use parking_lot::Mutex;
 use crate::document;
 
 /// What readers and writers do; each counts as a branch.
-pub(crate) const ACTIONS: [&str; 9] = [
+pub(crate) const ACTIONS: [&str; 12] = [
     "read",
     "read with a version",
     "batch",
     "eviction",
+    "promotion",
+    "demotion",
+    "ban",
     "creation",
     "change",
     "deletion",
