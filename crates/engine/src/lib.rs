@@ -34,8 +34,8 @@ mod write_back;
 mod interleavings;
 
 pub use answer::{Answer, Freshness};
-pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use cache::{Builder, Cache, EngineStatus};
 pub use changes::{Change, Changes};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
-pub use settings::{BudgetSettings, Class, EngineSettings};
+pub use settings::{BudgetSettings, Class, EngineSettings, ReadOptions};

@@ -5,6 +5,7 @@ mod batch;
 mod fill;
 mod follow;
 mod follower;
+mod observe;
 mod posted;
 mod proof;
 mod properties;
