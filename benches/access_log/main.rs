@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,12 +10,14 @@ use std::time::Duration;
 use hotshelf_access_log::lines::{Line, Lines};
 use hotshelf_access_log::parse::OWN_PATHS;
 use hotshelf_access_log::{
-    Access, AccessRecord, BlockBuilder, Clocks, Format, KeyPattern, LogFormat, LogMode, Parser,
-    Recorder, RecorderSettings, Recording, Writer, WriterSettings, block, json,
+    Access, AccessRecord, BlockBuilder, Clocks, Format, HeldRead, KeyPattern, LogFormat, LogMode,
+    Parser, ReadRecorder, Recorder, RecorderSettings, Recording, Writer, WriterSettings, block,
+    json,
 };
 use hotshelf_benches::rounds::{Contender, Measured, Sample, compare};
 use hotshelf_benches::time::Stopwatch;
 use hotshelf_benches::{allocations, args::Args, cpu, install_metrics, shelf, table, zipf};
+use hotshelf_engine::{Cache, EngineSettings};
 use hotshelf_model::{
     Boot, BootClock, Clock, Key, KeyRef, NamespaceName, ReadOutcome, TierName, Version,
 };
@@ -24,6 +27,8 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// Pushes of one round; they fit into a ring.
 const PUSHES: usize = 4096;
+/// Keys of the cache whose hits are recorded; the reads that fill it fit into a ring, too.
+const HIT_KEYS: usize = 2000;
 const PUSH_TARGET_NS: f64 = 20.0;
 const LINES_TARGET: f64 = 30.0;
 
@@ -72,6 +77,17 @@ fn access(held: &Arc<Held>) -> Read {
     }
 }
 
+fn writer(folder: &Path) -> anyhow::Result<Writer> {
+    let settings = WriterSettings {
+        folder: folder.to_owned(),
+        format: LogFormat::Blocks,
+        file_bytes_max: 64 << 20,
+        file_age_max: Duration::from_secs(3600),
+        bytes_max: 256 << 20,
+    };
+    Ok(Writer::open(settings)?)
+}
+
 /// A recorder, and how many records its drainer has counted.
 struct Ring {
     recorder: Recorder<Read>,
@@ -84,16 +100,6 @@ struct Ring {
 impl Ring {
     fn new(mode: Option<LogMode>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let writer = |mode| {
-            let settings = WriterSettings {
-                folder: folder.path().to_owned(),
-                format: LogFormat::Blocks,
-                file_bytes_max: 64 << 20,
-                file_age_max: Duration::from_secs(3600),
-                bytes_max: 256 << 20,
-            };
-            Writer::open(settings).map(|writer| (writer, mode))
-        };
         let counted = Arc::new(AtomicU64::new(0));
         let count = {
             let counted = Arc::clone(&counted);
@@ -105,9 +111,9 @@ impl Ring {
         let boot: Arc<dyn Clock> = Arc::new(BootClock);
         let wall_ms = || 1_700_000_000_000;
         let clocks = Clocks { boot, wall_ms };
-        let log = mode.map(writer).transpose()?;
+        let log = mode.map(|mode| Ok::<_, anyhow::Error>((writer(folder.path())?, mode)));
         let (recorder, recording) =
-            Recording::start(RecorderSettings::default(), clocks, log, count)?;
+            Recording::start(RecorderSettings::default(), clocks, log.transpose()?, count)?;
         Ok(Ring {
             recorder,
             counted,
@@ -173,6 +179,152 @@ fn push(rounds: usize) -> anyhow::Result<()> {
         wall(1),
         PUSH_TARGET_NS,
     );
+    Ok(())
+}
+
+/// A cache with all documents in L1 whose reads are told to a recorder, and what its drainer has counted.
+struct Recorded {
+    cache: Cache,
+    counted: Arc<AtomicU64>,
+    read: u64,
+    _recording: Recording,
+    _folder: tempfile::TempDir,
+}
+
+impl Recorded {
+    async fn new(
+        documents: &Arc<shelf::Shelf>,
+        keys: &[Key],
+        mode: Option<LogMode>,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let counted = Arc::new(AtomicU64::new(0));
+        let count = {
+            let counted = Arc::clone(&counted);
+            move |read: &HeldRead| {
+                black_box(read.key_text());
+                counted.fetch_add(1, Ordering::Release);
+            }
+        };
+        let clocks = Clocks {
+            boot: Arc::new(BootClock),
+            wall_ms: || 1_700_000_000_000,
+        };
+        let log = mode.map(|mode| Ok::<_, anyhow::Error>((writer(folder.path())?, mode)));
+        let (recorder, recording) =
+            Recording::start(RecorderSettings::default(), clocks, log.transpose()?, count)?;
+        let observer = ReadRecorder::new(recorder, mode.is_some());
+        let cache = documents.cache(hit_settings(keys.len()));
+        let cache = cache.observer(Arc::new(observer)).start();
+        shelf::fill(&cache, keys).await?;
+        let mut recorded = Recorded {
+            cache,
+            counted,
+            read: keys.len() as u64,
+            _recording: recording,
+            _folder: folder,
+        };
+        recorded.settle();
+        Ok(recorded)
+    }
+
+    /// Waits until the ring is empty.
+    fn settle(&mut self) {
+        while self.counted.load(Ordering::Acquire) < self.read {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    fn round(&mut self, reads: &[u32], keys: &[Key]) -> Sample {
+        let (used, stopwatch) = (cpu::own_nanos(), Stopwatch::start());
+        hits(&self.cache, reads, keys);
+        let wall = stopwatch.nanos();
+        self.read += reads.len() as u64;
+        self.settle();
+        Sample::over(reads.len(), wall, cpu::own_nanos() - used)
+    }
+}
+
+fn hit_settings(count: usize) -> EngineSettings {
+    EngineSettings {
+        l1_bytes_max: count as u64 * 6 / 5 * (2048 * 3 / 2 + 512),
+        ..EngineSettings::default()
+    }
+}
+
+fn hits(cache: &Cache, reads: &[u32], keys: &[Key]) {
+    for number in reads {
+        black_box(cache.try_get(&keys[*number as usize]));
+    }
+}
+
+/// The same hits in L1 with and without a record of each.
+fn hit(rounds: usize) -> anyhow::Result<()> {
+    let count = HIT_KEYS;
+    let (keys, reads) = (shelf::keys(count), &zipf::sequence(count, PUSHES, 1));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let documents = shelf::Shelf::new(count, |number| shelf::document(number, 2048));
+    let one_in = LogMode::Sampled(NonZeroU32::new(100).unwrap_or(NonZeroU32::MIN));
+    let (plain, mut recorded) = runtime.block_on(async {
+        let plain = documents.cache(hit_settings(count)).start();
+        shelf::fill(&plain, &keys).await?;
+        let mut recorded = Vec::new();
+        for mode in [None, Some(one_in), Some(LogMode::Full)] {
+            recorded.push(Recorded::new(&documents, &keys, mode).await?);
+        }
+        anyhow::Ok((plain, recorded))
+    })?;
+    for one in &mut recorded {
+        one.round(reads, &keys);
+    }
+    let allocated = |cache: &Cache| {
+        let before = allocations::of_this_thread();
+        hits(cache, reads, &keys);
+        allocations::of_this_thread() - before
+    };
+    let without = allocated(&plain);
+    let mut with = Vec::new();
+    for one in &mut recorded {
+        with.push(allocated(&one.cache));
+        one.read += reads.len() as u64;
+        one.settle();
+    }
+    let [counted, sampled, full] = &mut recorded[..] else {
+        anyhow::bail!("three caches are recorded");
+    };
+    let read_plain = || {
+        Sample::of(|| {
+            hits(&plain, reads, &keys);
+            reads.len()
+        })
+    };
+    let measured = compare(
+        rounds,
+        &mut [
+            Contender::new("a hit without a record", read_plain),
+            Contender::new("recorded and counted", || counted.round(reads, &keys)),
+            Contender::new("and one in 100 logged", || sampled.round(reads, &keys)),
+            Contender::new("and all logged", || full.round(reads, &keys)),
+        ],
+    );
+    table::heading("a hit in L1: time on the reading thread, and processor time of all threads");
+    table::comparison("hit", &measured, 0);
+    table::say(format!(
+        "allocations of {} hits: {without} without, {with:?} with a record",
+        reads.len()
+    ));
+    let wall = |at: usize| measured[at].median(|sample| sample.wall_ns);
+    for (at, name) in ["counted", "counted and sampled", "counted and logged"]
+        .into_iter()
+        .enumerate()
+    {
+        let added = wall(at + 1) - wall(0);
+        let name = format!("ns that a record adds to a hit, {name}");
+        table::target(&name, added, PUSH_TARGET_NS);
+    }
     Ok(())
 }
 
@@ -314,6 +466,9 @@ fn main() -> anyhow::Result<()> {
     ));
     if args.wants("push") {
         push(rounds * 4)?;
+    }
+    if args.wants("hit") {
+        hit(rounds * 4)?;
     }
     if args.wants("write") {
         write(rounds, &reads, &keys)?;

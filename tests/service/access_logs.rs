@@ -1,4 +1,4 @@
-//! Access logs on the command line: `hotshelf log cat` and `hotshelf hot report`.
+//! Access logs: what a node writes, and on the command line `hotshelf log cat` and `hotshelf hot report`.
 
 use std::fs;
 use std::io::Write;
@@ -7,8 +7,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hotshelf_access_log::{AccessRecord, BlockBuilder, block};
 use hotshelf_model::{Key, KeyRef, ReadOutcome, TierName, Version};
+use hotshelf_tests::{Node, Shop};
 use serde_json::Value;
 
+use crate::parts::NO_L3;
 use crate::program::{folder, hotshelf, shell};
 
 /// A block of reads of products of these names, one a second.
@@ -44,6 +46,76 @@ fn ids(stdout: &str) -> Vec<String> {
         line["id"].as_str().unwrap().to_owned()
     };
     stdout.lines().map(id).collect()
+}
+
+/// The files that a node has written, in their order, as `log cat` prints them.
+fn logged(node: &Node) -> Vec<Value> {
+    let folder = node.data_dir().join("access-log");
+    let paths = fs::read_dir(&folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut paths: Vec<String> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "hslog")
+        })
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect();
+    paths.sort();
+    let mut args = vec!["log", "cat"];
+    args.extend(paths.iter().map(String::as_str));
+    let run = hotshelf(&folder, &args).expect(0);
+    assert_eq!(run.stderr, "");
+    let lines = run.stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_a_node_has_answered_is_in_its_log_when_it_has_stopped() {
+    let shop = Shop::sqlite();
+    let node = Node::start(&(shop.toml() + NO_L3 + "[access_log]\nmode = 'full'\n"));
+    let asker = [("X-Request-Id", "r-7"), ("Hotshelf-Caller", "pages")];
+    let version = node
+        .get_with("/v1/products/sku-0001", &asker)
+        .expect(200)
+        .must("hotshelf-version")
+        .to_owned();
+    let bytes = node.product("sku-0001").expect(200).body.len();
+    node.product("none").expect(404);
+    node.get("/v1/products?ids=sku-0001,sku-0002").expect(200);
+    node.stop();
+    let records = logged(&node);
+    let told = |record: &Value| {
+        let text = |name: &str| record[name].as_str().unwrap_or("-").to_owned();
+        [text("id"), text("tier"), text("outcome"), text("caller")].join(" ")
+    };
+    let mut told: Vec<String> = records.iter().map(told).collect();
+    // Each connection has a thread, and each thread a ring.
+    told.sort();
+    let expected = [
+        "none origin absent -",
+        "sku-0001 l1 hit -",
+        "sku-0001 l1 hit -",
+        "sku-0001 origin hit pages",
+        "sku-0002 origin hit -",
+    ];
+    assert_eq!(told, expected);
+    let fetched = records.iter().find(|record| record["caller"] == "pages");
+    let fetched = fetched.unwrap();
+    assert_eq!(fetched["request_id"], "r-7");
+    assert_eq!(fetched["version"], *version);
+    assert_eq!(fetched["bytes"], bytes);
+    assert!(fetched["latency_ns"].as_u64().unwrap() > 0);
+    node.restart();
+    node.product("sku-0003").expect(200);
+    node.stop();
+    let ids: Vec<Value> = logged(&node)
+        .iter()
+        .map(|read| read["id"].clone())
+        .collect();
+    assert_eq!((ids.len(), &ids[5]), (6, &Value::from("sku-0003")));
 }
 
 #[test]

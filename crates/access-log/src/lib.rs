@@ -1,8 +1,9 @@
 //! The access log: structured records of reads, their way from the threads that read to the disk, and the logs of others.
 //!
-//! Ours, in the order in which a record passes: [`recorder`] takes it off the request path, counts it and samples it; [`block`] and
-//! [`json`] give it bytes; [`writer`] keeps the files within their bounds. Anybody's: [`follow`] and [`lines`] give the lines of a file,
-//! [`parse`] tells when which key was read, [`events`] does so for whole files, ours included, and [`report`] counts.
+//! Ours, in the order in which a record passes: [`held`] is a read as the engine tells it; [`recorder`] takes it off the request path,
+//! counts it and samples it; [`block`] and [`json`] give it bytes; [`writer`] keeps the files within their bounds. Anybody's: [`follow`]
+//! and [`lines`] give the lines of a file, [`parse`] tells when which key was read, [`events`] does so for whole files, ours included,
+//! and [`report`] counts.
 //!
 //! **Invariant:** what is counted is what could be logged: every record goes to the counting function, whatever the log's mode or state.
 #![warn(missing_docs)]
@@ -10,6 +11,7 @@
 pub mod block;
 pub mod events;
 pub mod follow;
+pub mod held;
 pub mod json;
 pub mod lines;
 pub mod parse;
@@ -26,6 +28,7 @@ mod samples;
 pub use block::{BlockBuilder, BlockReader, Skipped};
 pub use events::{Events, Problem, Tally};
 pub use follow::{Follow, FollowTally};
+pub use held::{HeldRead, ReadRecorder};
 pub use parse::{Event, Format, KeyPattern, Parser};
 pub use record::{AccessRecord, TEXT_BYTES_MAX};
 pub use recorder::{Access, Clocks, LogMode, Recorder, RecorderSettings, Recording};

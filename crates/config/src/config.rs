@@ -15,6 +15,7 @@ use crate::secret::{Secret, SecretUrl};
 pub struct Config {
     pub(crate) node: NodeConfig,
     pub(crate) log: LogConfig,
+    pub(crate) access_log: AccessLogConfig,
     pub(crate) http: HttpConfig,
     pub(crate) admin: AdminConfig,
     pub(crate) auth: AuthConfig,
@@ -39,6 +40,11 @@ impl Config {
     /// The log.
     pub fn log(&self) -> &LogConfig {
         &self.log
+    }
+
+    /// The access log.
+    pub fn access_log(&self) -> &AccessLogConfig {
+        &self.access_log
     }
 
     /// The public listener.
@@ -145,6 +151,53 @@ pub enum LogFormat {
 
 impl LogFormat {
     pub(crate) const WORDS: &[&str] = &["text", "json"];
+}
+
+/// `[access_log]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AccessLogConfig {
+    pub mode: AccessLogMode,
+    /// At least 2.
+    pub sample_one_in: u32,
+    pub format: AccessLogFormat,
+    pub folder: PathBuf,
+    pub file_bytes_max: u64,
+    pub file_age_max: Duration,
+    /// At least `file_bytes_max`.
+    pub bytes_max: u64,
+    pub flush_interval: Duration,
+    pub ring_records_max: usize,
+}
+
+/// Which reads are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogMode {
+    /// None.
+    Off,
+    /// One in so many, chosen at random.
+    Sampled,
+    /// Every one.
+    Full,
+}
+
+impl AccessLogMode {
+    pub(crate) const WORDS: &[&str] = &["off", "sampled", "full"];
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogFormat {
+    /// Compressed blocks.
+    Binary,
+    /// One JSON object per line.
+    Json,
+}
+
+impl AccessLogFormat {
+    pub(crate) const WORDS: &[&str] = &["binary", "json"];
 }
 
 /// `[http]`

@@ -90,7 +90,7 @@ impl Key {
     pub fn is_derived(&self) -> bool {
         matches!(
             (self.section, self.name),
-            ("database", "url") | ("l3", "path")
+            ("database", "url") | ("l3", "path") | ("access_log", "folder")
         )
     }
 

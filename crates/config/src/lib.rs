@@ -20,9 +20,10 @@ mod resolve;
 mod supplied;
 
 pub use config::{
-    AdminConfig, Admission, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig,
-    HotConfig, HttpConfig, HttpSource, L1Config, L2Config, L3Config, LogConfig, LogFormat,
-    NamespaceConfig, NamespaceSource, NatsConfig, NodeConfig, OriginConfig,
+    AccessLogConfig, AccessLogFormat, AccessLogMode, AdminConfig, Admission, BreakerConfig,
+    BusKind, CoherenceConfig, Config, DatabaseConfig, HotConfig, HttpConfig, HttpSource, L1Config,
+    L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig,
+    NodeConfig, OriginConfig,
 };
 pub use key::{Key, Section, ValueKind};
 pub use problem::{ConfigProblems, Problem};

@@ -3,6 +3,9 @@
 //! `section!` makes three things of a declaration: the field of the raw type (all fields are optional, unknown ones are refused), the
 //! getter that fills in the default, and the row of [`crate::key::sections`] that the reference, the checks and `config show` read.
 
+#[macro_use]
+mod section;
+
 mod parts;
 
 use std::collections::BTreeMap;
@@ -11,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{BusKind, LogFormat};
+use crate::config::{AccessLogFormat, AccessLogMode, BusKind, LogFormat};
 use crate::key::{Key, Section, ValueKind, toml_text};
 use crate::secret::{Secret, SecretUrl};
 use ValueKind::{
@@ -35,58 +38,6 @@ const fn count(min: u64, max: u64) -> ValueKind {
     Count { min, max }
 }
 
-macro_rules! section {
-    (
-        $(#[doc = $doc:literal])+
-        $raw:ident $section:literal
-        $(
-            $(#[doc = $key_doc:literal])+
-            $name:ident: $type:ty $(= $default:expr)?, $kind:expr $(, unset $unset:literal, example $example:literal)?;
-        )*
-    ) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $raw {
-            $(
-                $(#[doc = $key_doc])+
-                #[serde(skip_serializing_if = "Option::is_none")]
-                pub $name: Option<$type>,
-            )*
-        }
-
-        impl $raw {
-            $( section!(@getter $name $type $(= $default)?); )*
-
-            pub(super) fn section() -> Section {
-                let keys = vec![$(Key {
-                    section: $section,
-                    name: stringify!($name),
-                    kind: $kind,
-                    default: section!(@default $type $(= $default)?),
-                    unset: section!(@text $($unset)?),
-                    example: section!(@text $($example)?),
-                    doc: concat!($($key_doc),+).trim_ascii(),
-                }),*];
-                Section { name: $section, doc: concat!($($doc),+).trim_ascii(), keys }
-            }
-        }
-    };
-    (@getter $name:ident $type:ty) => {};
-    (@getter $name:ident $type:ty = $default:expr) => {
-        pub(crate) fn $name(&self) -> $type {
-            self.$name.clone().unwrap_or_else(|| $default)
-        }
-    };
-    (@default $type:ty) => { None };
-    (@default $type:ty = $default:expr) => {{
-        let default: $type = $default;
-        Some(toml_text(&default))
-    }};
-    (@text) => { None };
-    (@text $text:literal) => { Some($text) };
-}
-
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,6 +46,8 @@ pub struct RawConfig {
     pub node: RawNode,
     /// `[log]`
     pub log: RawLog,
+    /// `[access_log]`
+    pub access_log: RawAccessLog,
     /// `[http]`
     pub http: RawHttp,
     /// `[admin]`
@@ -126,6 +79,7 @@ pub(crate) fn sections() -> Vec<Section> {
     vec![
         RawNode::section(),
         RawLog::section(),
+        RawAccessLog::section(),
         RawHttp::section(),
         RawAdmin::section(),
         RawAuth::section(),
@@ -162,6 +116,30 @@ section! {
     filter: String = "info".into(), Text;
     /// Text for people, or one JSON object per line.
     format: LogFormat = LogFormat::Text, Choice(LogFormat::WORDS);
+}
+
+section! {
+    /// The access log: a record of each read that this node answers. `hotshelf log cat` prints its files.
+    RawAccessLog "access_log"
+    /// Which reads are logged: none, one in so many, or all.
+    mode: AccessLogMode = AccessLogMode::Off, Choice(AccessLogMode::WORDS);
+    /// For `sampled`: one read in so many is logged, chosen at random; its record says so.
+    sample_one_in: u32 = 100, count(2, 1_000_000);
+    /// Compressed blocks, or one JSON object per line.
+    format: AccessLogFormat = AccessLogFormat::Binary, Choice(AccessLogFormat::WORDS);
+    /// The folder of its files. No other node may write there.
+    folder: PathBuf, Path, unset "`<node.data_dir>/access-log`", example "\"/var/log/hotshelf/access\"";
+    /// A file is followed by the next one before it is larger than this.
+    file_bytes_max: u64 = 64 * MIB as u64, count(MIB as u64, SIZE_MAX);
+    /// A file is followed by the next one when it is older than this.
+    file_age_max_s: u64 = 3600, count(1, 30 * DAY_S);
+    /// The size of all files together; the oldest go first.
+    bytes_max: u64 = GIB as u64, count(MIB as u64, SIZE_MAX);
+    /// The longest time that a record waits for others before they are written.
+    flush_interval_ms: u64 = 1000, count(10, 60_000);
+    /// Records that each thread has room for until they are taken from it, a hundred times a second; further ones are dropped and counted.
+    /// Each takes 128 bytes.
+    ring_records_max: usize = 8192, count(64, 1 << 20);
 }
 
 section! {
@@ -277,7 +255,7 @@ section! {
     retry_after_ms: u64 = 1000, count(1, 3_600_000);
     /// The share of the budget that refreshes may take.
     refresh_share_percent: u8 = 50, count(1, 100);
-    /// The share of the budget that warming may take.
+    /// The share of the budget that warming and callers in the background may take together.
     warm_share_percent: u8 = 25, count(1, 100);
 }
 

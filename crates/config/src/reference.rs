@@ -30,6 +30,7 @@ Relations that are checked:
 - `origin.concurrency_min` <= `origin.concurrency_max`; `breaker_open_min_ms` <= `breaker_open_max_ms`;
 - `bus.urls` when `bus.kind` is `nats`; `bus.reconnect_min_ms` <= `bus.reconnect_max_ms`; `bus.tls_cert_file` with `bus.tls_key_file`;
 - 4 x `l3.memtable_bytes` <= `l3.bytes_max`; `http.url_bytes_max` <= `http.header_bytes_max`;
+- `access_log.file_bytes_max` <= `access_log.bytes_max`;
 - `document_bytes_max` of a namespace <= `http.batch_bytes_max`;
 - `admin.listen` is a loopback address unless there are `auth.tokens`, and not that of `http.listen`.
 ";

@@ -18,9 +18,12 @@ impl Resolver {
         let path = config.l3.as_ref().map(|l3| toml_text(&l3.path));
         let path = path.unwrap_or_else(|| "\"\"".to_owned());
         self.provenance.put_derived("l3.path", path);
+        let folder = toml_text(&config.access_log.folder);
+        self.provenance.put_derived("access_log.folder", folder);
     }
 
     pub(crate) fn relations(&mut self, config: &Config) {
+        self.access_log(config);
         self.listeners(config);
         self.database_url(config);
         self.timeouts(config);
@@ -38,6 +41,13 @@ impl Resolver {
         for namespace in &config.namespaces {
             self.namespace_limits(namespace, config);
         }
+    }
+
+    fn access_log(&mut self, config: &Config) {
+        let (log, file_key) = (&config.access_log, "access_log.file_bytes_max");
+        let fits = log.file_bytes_max <= log.bytes_max;
+        let rule = "one file must fit into the room for all; raise `access_log.bytes_max`";
+        self.relate(fits, file_key, "access_log.bytes_max", rule);
     }
 
     fn listeners(&mut self, config: &Config) {

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{
-    AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config, DatabaseConfig,
-    HotConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig,
-    OriginConfig,
+    AccessLogConfig, AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config,
+    DatabaseConfig, HotConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig,
+    NodeConfig, OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
-use crate::raw::{RawBus, RawConfig, RawDatabase, RawHttp, RawL2, RawL3, RawOrigin};
+use crate::raw::{RawAccessLog, RawBus, RawConfig, RawDatabase, RawHttp, RawL2, RawL3, RawOrigin};
 use crate::secret::SecretUrl;
 use crate::supplied::{Sources, Supplied, read_all};
 
@@ -126,6 +126,7 @@ fn seconds(count: u64) -> Duration {
 fn sections(raw: &RawConfig) -> Config {
     let data_dir = raw.node.data_dir();
     Config {
+        access_log: access_log(&raw.access_log, &data_dir),
         http: http(&raw.http),
         database: database(&raw.database, &data_dir),
         l2: l2(&raw.l2),
@@ -167,6 +168,21 @@ fn sections(raw: &RawConfig) -> Config {
         },
         namespaces: Vec::new(),
         notes: Vec::new(),
+    }
+}
+
+fn access_log(raw: &RawAccessLog, data_dir: &Path) -> AccessLogConfig {
+    let folder = raw.folder.clone();
+    AccessLogConfig {
+        mode: raw.mode(),
+        sample_one_in: raw.sample_one_in(),
+        format: raw.format(),
+        folder: folder.unwrap_or_else(|| data_dir.join("access-log")),
+        file_bytes_max: raw.file_bytes_max(),
+        file_age_max: seconds(raw.file_age_max_s()),
+        bytes_max: raw.bytes_max(),
+        flush_interval: milliseconds(raw.flush_interval_ms()),
+        ring_records_max: raw.ring_records_max(),
     }
 }
 

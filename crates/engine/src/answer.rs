@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hotshelf_coherence::{Held, HitContext, stale_age};
-use hotshelf_model::{Boot, Encoding, Kind, Shape, TierName, Version};
+use hotshelf_model::{Boot, Encoding, Kind, ReadOutcome, Shape, TierName, Version};
 
 use crate::flight::Landed;
 use crate::slot::Slot;
@@ -60,6 +60,15 @@ impl Answer {
     /// Whether the product exists.
     pub fn kind(&self) -> Kind {
         self.slot.kind()
+    }
+
+    /// What it is counted and logged as.
+    pub fn outcome(&self) -> ReadOutcome {
+        match (self.freshness, self.kind()) {
+            (Freshness::Stale { .. }, _) => ReadOutcome::Stale,
+            (Freshness::Fresh { .. }, Kind::Present) => ReadOutcome::Hit,
+            (Freshness::Fresh { .. }, Kind::Absent) => ReadOutcome::Absent,
+        }
     }
 
     /// The tier that gave the answer.

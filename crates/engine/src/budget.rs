@@ -34,8 +34,8 @@ pub(crate) struct Shed;
 #[derive(Debug)]
 struct State {
     limit: f64,
-    in_use: [usize; 3],
-    queues: [VecDeque<oneshot::Sender<Permit>>; 3],
+    in_use: [usize; Class::COUNT],
+    queues: [VecDeque<oneshot::Sender<Permit>>; Class::COUNT],
     /// Seconds; as many as there are namespaces and bit lengths of a statement's documents.
     usual_latency: HashMap<StatementKind, f64>,
     window: Window,
@@ -110,8 +110,8 @@ impl State {
 struct Gauges {
     limit: Gauge,
     in_use: Gauge,
-    queue: [Gauge; 3],
-    shed: [Counter; 3],
+    queue: [Gauge; Class::COUNT],
+    shed: [Counter; Class::COUNT],
 }
 
 #[derive(Debug)]
@@ -169,7 +169,7 @@ impl Budget {
         };
         let state = State {
             limit: to_f64(start),
-            in_use: [0; 3],
+            in_use: [0; Class::COUNT],
             queues: Default::default(),
             usual_latency: HashMap::new(),
             window: Window::default(),
@@ -251,9 +251,14 @@ impl Budget {
         let share = match class {
             Class::Interactive => limit,
             Class::Refresh => share(limit, self.settings.refresh_share_percent),
-            Class::Warm => share(limit, self.settings.warm_share_percent),
+            Class::Warm | Class::Background => share(limit, self.settings.warm_share_percent),
         };
-        used < limit && state.in_use[class.index()] < share
+        let used_of_share = if class.gives_way() {
+            state.in_use[Class::Warm.index()..].iter().sum()
+        } else {
+            state.in_use[class.index()]
+        };
+        used < limit && used_of_share < share
     }
 
     fn release(self: &Arc<Self>, class: Class) {

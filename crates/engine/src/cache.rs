@@ -8,7 +8,7 @@ use std::time::Duration;
 use hotshelf_coherence::Cursor;
 use hotshelf_model::{
     Boot, BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef,
-    Leases, Namespace, NamespaceName, Position, Tier, Timeline, Version, VersionToken,
+    Leases, Namespace, NamespaceName, Position, ReadObserver, Tier, Timeline, Version,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -27,30 +27,9 @@ use crate::keeper::{FILLS_MAX, keep};
 use crate::l1::L1;
 use crate::ledger::{Copies, NewVersion};
 use crate::revalidate::Revalidator;
-use crate::settings::{Class, EngineSettings};
+use crate::settings::{EngineSettings, ReadOptions};
 use crate::slot::Commons;
 use crate::variants::Variants;
-
-/// How to read.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadOptions {
-    /// How long the caller waits.
-    pub deadline: Duration,
-    /// Answer with this version or a newer one.
-    pub min_version: Option<VersionToken>,
-    /// How urgent it is.
-    pub class: Class,
-}
-
-impl Default for ReadOptions {
-    fn default() -> Self {
-        ReadOptions {
-            deadline: Duration::from_secs(5),
-            min_version: None,
-            class: Class::Interactive,
-        }
-    }
-}
 
 /// The state of the engine, for people and health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +71,7 @@ pub(crate) struct Engine {
     pub(crate) refreshes: Arc<Semaphore>,
     pub(crate) write_backs: Arc<Semaphore>,
     pub(crate) runtime: Handle,
+    pub(crate) observer: Option<Arc<dyn ReadObserver>>,
     sources: HashMap<Box<str>, Arc<Source>>,
 }
 
@@ -146,6 +126,7 @@ impl Cache {
             l2: None,
             l3: None,
             leases: None,
+            observer: None,
             sources: Vec::new(),
         }
     }
@@ -166,17 +147,20 @@ impl Cache {
     /// The answer that L1 can give now, without waiting; `None` when only [`Cache::get`] can tell.
     #[inline]
     pub fn try_get<'k>(&self, key: impl Into<KeyRef<'k>>) -> Option<Answer> {
-        self.engine.try_get(key.into(), None)
+        self.engine
+            .try_get(key.into(), &ReadOptions::default(), |_| true)
     }
 
-    /// As [`Cache::try_get`], if the answer is of the version that `token` names or of a newer one.
+    /// As [`Cache::try_get`], if the answer is one that [`Cache::get`] may give with these options, and `takes` takes it. An answer
+    /// that is not taken is not counted and not told to the observer.
     #[inline]
-    pub fn try_get_version<'k>(
+    pub fn try_get_with<'k>(
         &self,
         key: impl Into<KeyRef<'k>>,
-        token: VersionToken,
+        options: &ReadOptions<'_>,
+        takes: impl FnOnce(&Answer) -> bool,
     ) -> Option<Answer> {
-        self.engine.try_get(key.into(), Some(token))
+        self.engine.try_get(key.into(), options, takes)
     }
 
     /// Reads a document.
@@ -187,7 +171,7 @@ impl Cache {
     ///
     /// # Cancel safety
     /// Dropping the future loses the answer only: the fill goes on and its result is kept.
-    pub async fn get(&self, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
+    pub async fn get(&self, key: &Key, options: ReadOptions<'_>) -> Result<Answer, Error> {
         self.engine.get(key, options).await
     }
 
@@ -198,7 +182,11 @@ impl Cache {
     ///
     /// # Cancel safety
     /// As [`Cache::get`].
-    pub async fn get_many(&self, keys: &[Key], options: ReadOptions) -> Vec<Result<Answer, Error>> {
+    pub async fn get_many(
+        &self,
+        keys: &[Key],
+        options: ReadOptions<'_>,
+    ) -> Vec<Result<Answer, Error>> {
         self.engine.read_many(keys, options).await
     }
 
@@ -287,6 +275,7 @@ pub struct Builder {
     l2: Option<Arc<dyn Tier>>,
     l3: Option<Arc<dyn Tier>>,
     leases: Option<Arc<dyn Leases>>,
+    observer: Option<Arc<dyn ReadObserver>>,
     sources: Vec<(Arc<Namespace>, Arc<dyn hotshelf_model::Origin>)>,
 }
 
@@ -363,6 +352,15 @@ impl Builder {
         }
     }
 
+    /// Who is told of every read.
+    #[must_use]
+    pub fn observer(self, observer: Arc<dyn ReadObserver>) -> Self {
+        Builder {
+            observer: Some(observer),
+            ..self
+        }
+    }
+
     /// A namespace and the origin of its documents.
     #[must_use]
     pub fn namespace(
@@ -426,6 +424,7 @@ impl Builder {
             l2: self.l2,
             l3: self.l3,
             leases: self.leases,
+            observer: self.observer,
             flights,
             counters: Counters::new(),
             refreshes: Arc::new(Semaphore::new(settings.refreshes_max)),

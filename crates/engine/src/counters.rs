@@ -9,7 +9,7 @@ use hotshelf_model::{
 };
 use hotshelf_telemetry::{Counter, Gauge, Histogram, metric};
 
-use crate::answer::Freshness;
+use crate::answer::{Answer, Freshness};
 
 /// One L1 hit in so many is timed: the histogram costs more than the hit's other bookkeeping together.
 const L1_SAMPLE: u32 = 64;
@@ -130,10 +130,10 @@ impl Counters {
 
     /// Counts a read that L1 answered; says whether this one is to be timed.
     #[inline]
-    pub(crate) fn l1_hit(&self, kind: Kind, freshness: Freshness) -> bool {
+    pub(crate) fn l1_hit(&self, answer: &Answer) -> bool {
         let l1 = &self.tiers[0];
-        l1.reads[self.outcome(kind, freshness)].increment(1);
-        l1.lookups[usize::from(kind == Kind::Absent)].increment(1);
+        l1.reads[self.outcome(answer)].increment(1);
+        l1.lookups[usize::from(answer.kind() == Kind::Absent)].increment(1);
         // Relaxed, and not exact under contention: it only chooses a sample.
         let count = self.l1_hits.load(Ordering::Relaxed).wrapping_add(1);
         self.l1_hits.store(count, Ordering::Relaxed);
@@ -149,23 +149,19 @@ impl Counters {
     }
 
     /// Counts the answer to a read that L1 could not answer.
-    pub(crate) fn read(&self, tier: TierName, kind: Kind, freshness: Freshness, took: Duration) {
-        let tier = &self.tiers[index(tier)];
-        tier.reads[self.outcome(kind, freshness)].increment(1);
+    pub(crate) fn read(&self, answer: &Answer, took: Duration) {
+        let tier = &self.tiers[index(answer.tier)];
+        tier.reads[self.outcome(answer)].increment(1);
         tier.read_seconds.record(took.as_secs_f64());
     }
 
-    /// The place of an answer in `OUTCOMES`; notes how stale it is.
+    /// The place of an answer's outcome in `ReadOutcome::ALL`; notes how stale it is.
     #[inline]
-    fn outcome(&self, kind: Kind, freshness: Freshness) -> usize {
-        match (freshness, kind) {
-            (Freshness::Stale { by }, _) => {
-                self.stale_seconds.record(by.as_secs_f64());
-                2
-            }
-            (Freshness::Fresh { .. }, Kind::Present) => 0,
-            (Freshness::Fresh { .. }, Kind::Absent) => 1,
+    fn outcome(&self, answer: &Answer) -> usize {
+        if let Freshness::Stale { by } = answer.freshness {
+            self.stale_seconds.record(by.as_secs_f64());
         }
+        answer.outcome() as usize
     }
 
     /// Counts a read without an answer.

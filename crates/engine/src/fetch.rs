@@ -69,10 +69,10 @@ struct Waiting {
 
 #[derive(Debug)]
 struct FetchCounters {
-    ok: [Counter; 3],
-    failed: [Counter; 3],
-    timeout: [Counter; 3],
-    documents: [Counter; 3],
+    ok: [Counter; Class::COUNT],
+    failed: [Counter; Class::COUNT],
+    timeout: [Counter; Class::COUNT],
+    documents: [Counter; Class::COUNT],
     seconds: Histogram,
 }
 

@@ -250,12 +250,13 @@ impl Fill {
         self.engine.follower.db_now().unwrap_or_default()
     }
 
-    /// Puts a copy to L1 and lands its flight.
+    /// Puts a copy to L1 and lands its flight. What a caller in the background has fetched only replaces what is there.
     fn land(&self, sight: Sight<'_>, pending: Pending, slot: Slot, tier: TierName) {
         let slot = Arc::new(slot);
-        self.engine
-            .l1
-            .put(&sight, pending.guard.key(), Arc::clone(&slot));
+        let (l1, key) = (&self.engine.l1, pending.guard.key());
+        if self.class != Class::Background || l1.peek(key).is_some() {
+            l1.put(&sight, key, Arc::clone(&slot));
+        }
         drop(sight);
         pending.guard.land(Ok(Landed {
             slot,

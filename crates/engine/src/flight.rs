@@ -72,14 +72,15 @@ impl Flight {
         self.class
     }
 
-    /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it; and for one whose time
-    /// is over nobody begins to wait, because what holds it up may never end.
+    /// Whether a reader may wait for it. A warm-up may have to wait for everybody else, so only its like wait for it; what a caller in the
+    /// background begins is not kept, so it is for such callers alone; and for a flight whose time is over nobody begins to wait, because
+    /// what holds it up may never end.
     fn will_do(&self, wanted: Wanted) -> bool {
         self.floor >= wanted.floor
             && self.until > wanted.now
             && self.generation == wanted.generation
             && self.parent_generation == wanted.parent_generation
-            && (self.class != Class::Warm || wanted.class == Class::Warm)
+            && (!self.class.gives_way() || self.class <= wanted.class)
     }
 
     /// Whether it has landed with a copy that is not stale.

@@ -19,7 +19,7 @@ use crate::fill::{Fill, Found};
 use crate::flight::Flight;
 use crate::follow::RowSource;
 use crate::read::Step;
-use crate::settings::{Class, EngineSettings};
+use crate::settings::{Class, EngineSettings, ReadOptions};
 
 /// Orders that are tried in each test.
 const SCHEDULES: usize = 1_000;
@@ -192,7 +192,9 @@ impl Cell {
             return None;
         }
         assert!(
-            self.engine.try_get((&key(product)).into(), None).is_none(),
+            self.engine
+                .try_get((&key(product)).into(), &ReadOptions::default(), |_| true)
+                .is_none(),
             "outdated, and served"
         );
         let source = Arc::clone(self.engine.source(&key(product)).unwrap());

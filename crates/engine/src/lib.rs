@@ -37,9 +37,9 @@ mod write_back;
 mod interleavings;
 
 pub use answer::{Answer, Freshness};
-pub use cache::{Builder, Cache, EngineStatus, ReadOptions};
+pub use cache::{Builder, Cache, EngineStatus};
 pub use changes::{Change, Changes};
 pub use hot_set::{HotKey, HotReason, HotReasons, Promotion};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
-pub use settings::{BudgetSettings, Class, EngineSettings, HotSettings};
+pub use settings::{BudgetSettings, Class, EngineSettings, HotSettings, ReadOptions};

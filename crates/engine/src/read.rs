@@ -2,6 +2,7 @@
 
 mod look;
 mod many;
+mod observe;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use hotshelf_coherence::{FloorKey, Verdict, judge, proves_itself};
 use hotshelf_model::{Boot, Error, ErrorKind, Id, Key, Variant, Version, VersionToken};
 
 use crate::answer::{Answer, Freshness};
-use crate::cache::{Engine, ReadOptions, Source};
+use crate::cache::{Engine, Source};
 use crate::fill::{Fill, Pending};
 use crate::flight::{Begun, Flight, FlightGuard, Landed, Outcome, Wanted, too_many_flights};
-use crate::settings::Class;
+use crate::settings::{Class, ReadOptions};
+use observe::Timing;
 
 /// The origin is asked so often for a version that a client has seen; a primary that does not have it will not get it.
 const VERSION_ATTEMPTS: u32 = 3;
@@ -47,42 +49,52 @@ impl Engine {
     pub(crate) async fn get(
         self: &Arc<Self>,
         key: &Key,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
     ) -> Result<Answer, Error> {
-        match self.try_get(key.into(), options.min_version) {
+        match self.try_get(key.into(), &options, |_| true) {
             Some(answer) => Ok(answer),
             None => self.read(key, options).await,
         }
     }
 
     /// A read that L1 could not answer.
-    async fn read(self: &Arc<Self>, key: &Key, options: ReadOptions) -> Result<Answer, Error> {
+    async fn read(self: &Arc<Self>, key: &Key, options: ReadOptions<'_>) -> Result<Answer, Error> {
         self.counters.l1_miss();
         let started = self.clock.now();
         let outcome = match options.min_version {
             None => self.read_once(key, Version::NONE, options, started).await,
             Some(token) => self.read_version(key, token, options, started).await,
         };
-        self.count(outcome.as_ref(), started);
+        self.count(key, outcome.as_ref(), started, &options);
         outcome
     }
 
-    fn count(&self, outcome: Result<&Answer, &Error>, started: Boot) {
+    /// Counts a read that L1 could not answer, and tells the observer.
+    fn count(
+        &self,
+        key: &Key,
+        outcome: Result<&Answer, &Error>,
+        started: Boot,
+        options: &ReadOptions<'_>,
+    ) {
+        let at = self.clock.now();
+        let latency = at.since(started);
         match outcome {
-            Ok(answer) => {
-                let took = self.clock.now().since(started);
-                self.counters
-                    .read(answer.tier, answer.kind(), answer.freshness, took);
-            }
+            Ok(answer) => self.counters.read(answer, latency),
             Err(_) => self.counters.read_failed(),
         }
+        let timing = Timing {
+            at,
+            latency: Some(latency),
+        };
+        self.observe(key.into(), outcome.ok(), timing, options);
     }
 
     async fn read_version(
         self: &Arc<Self>,
         key: &Key,
         token: VersionToken,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
         started: Boot,
     ) -> Result<Answer, Error> {
         if self.source(key)?.namespace.tracked && token.version() > self.follower.version_max() {
@@ -117,7 +129,7 @@ impl Engine {
         ))
     }
 
-    fn left(&self, options: ReadOptions, started: Boot) -> Duration {
+    fn left(&self, options: ReadOptions<'_>, started: Boot) -> Duration {
         options
             .deadline
             .saturating_sub(self.clock.now().since(started))
@@ -127,7 +139,7 @@ impl Engine {
         self: &Arc<Self>,
         key: &Key,
         floor: Version,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
         started: Boot,
     ) -> Result<Answer, Error> {
         let source = Arc::clone(self.source(key)?);

@@ -1,6 +1,8 @@
-//! What an operator decides about the engine.
+//! What an operator decides about the engine, and a caller about a read.
 
 use std::time::Duration;
+
+use hotshelf_model::{Asker, VersionToken};
 
 /// Why the origin is asked; the budget serves the classes in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,13 +12,21 @@ pub enum Class {
     Interactive,
     /// A copy that is still served gets old.
     Refresh,
-    /// A warm-up, or a caller in the background.
+    /// A warm-up.
     Warm,
+    /// A caller in the background, such as a bot or a batch job: what only such callers read is not kept in L1.
+    Background,
 }
 
 impl Class {
     /// Every class, the most urgent first.
-    pub const ALL: [Class; 3] = [Class::Interactive, Class::Refresh, Class::Warm];
+    pub const ALL: [Class; Class::COUNT] = [
+        Class::Interactive,
+        Class::Refresh,
+        Class::Warm,
+        Class::Background,
+    ];
+    pub(crate) const COUNT: usize = 4;
 
     /// The word in metrics.
     pub fn as_str(self) -> &'static str {
@@ -24,6 +34,7 @@ impl Class {
             Class::Interactive => "interactive",
             Class::Refresh => "refresh",
             Class::Warm => "warm",
+            Class::Background => "background",
         }
     }
 
@@ -32,6 +43,36 @@ impl Class {
             Class::Interactive => 0,
             Class::Refresh => 1,
             Class::Warm => 2,
+            Class::Background => 3,
+        }
+    }
+
+    /// Whether it gives way to everybody, so that nobody more urgent may have to wait for it.
+    pub(crate) fn gives_way(self) -> bool {
+        self >= Class::Warm
+    }
+}
+
+/// How to read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions<'a> {
+    /// How long the caller waits.
+    pub deadline: Duration,
+    /// Answer with this version or a newer one.
+    pub min_version: Option<VersionToken>,
+    /// How urgent it is.
+    pub class: Class,
+    /// Who asks, for the observer.
+    pub asker: Asker<'a>,
+}
+
+impl Default for ReadOptions<'_> {
+    fn default() -> Self {
+        ReadOptions {
+            deadline: Duration::from_secs(5),
+            min_version: None,
+            class: Class::Interactive,
+            asker: Asker::default(),
         }
     }
 }
@@ -47,7 +88,7 @@ pub struct BudgetSettings {
     pub queue_max: usize,
     /// Share of the limit that refreshes may use, in percent (1 to 100).
     pub refresh_share_percent: u8,
-    /// Share of the limit that warm-ups may use, in percent (1 to 100).
+    /// Share of the limit that warm-ups and callers in the background may use together, in percent (1 to 100).
     pub warm_share_percent: u8,
     /// Documents asked for in one statement, 1 at least.
     pub documents_per_fetch_max: usize,

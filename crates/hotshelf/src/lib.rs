@@ -1,13 +1,18 @@
 //! hotshelf as a crate: the engine, the nouns, and the adapters that a service chooses by feature.
 //!
 //! A service that embeds the engine builds a [`Cache`] from a change log, one or more namespaces with their origins, and the tiers
-//! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`, `nats`.
+//! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`, `nats`,
+//! `access-log`.
 
 pub use hotshelf_engine::{
     Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness, HotKey,
     HotReason, HotReasons, HotSettings, ProcessBus, Promotion, ReadOptions,
 };
 pub use hotshelf_model as model;
+
+/// The access log, for [`Builder::observer`].
+#[cfg(feature = "access-log")]
+pub use hotshelf_access_log as access_log;
 
 /// PostgreSQL and SQLite as origin and change log.
 #[cfg(feature = "sql")]

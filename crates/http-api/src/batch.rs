@@ -11,11 +11,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use hotshelf_engine::Answer;
+use hotshelf_engine::{Answer, ReadOptions};
 use hotshelf_model::{Error, FieldProblem, Key, Namespace, Variant};
 use http::request::Parts;
 use http::{HeaderMap, Uri};
 
+use crate::asked::Asked;
 use crate::headers::HOTSHELF_MIN_VERSION;
 use crate::problem::{Problem, ProblemBody, log_failure};
 use crate::request_body;
@@ -25,6 +26,14 @@ use crate::target;
 use request::{BatchRequest, Item};
 
 pub(crate) use render::BatchAnswer;
+
+/// What is read, and how.
+struct Batch<'a> {
+    namespace: &'a Namespace,
+    variant: Variant,
+    items: Vec<Item>,
+    options: ReadOptions<'a>,
+}
 
 /// What became of one id.
 enum Outcome {
@@ -40,7 +49,11 @@ enum Outcome {
     path = "/v1/{namespace}:batchGet",
     operation_id = "batchGet",
     tag = "documents",
-    params(("namespace" = String, Path, description = "The kind of document, such as `products`")),
+    params(
+        ("namespace" = String, Path, description = "The kind of document, such as `products`"),
+        ("Hotshelf-Class" = Option<String>, Header, description = "As for one document"),
+        ("Hotshelf-Caller" = Option<String>, Header, description = "As for one document"),
+    ),
     request_body(content = BatchRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "One result for each id, in the order of the request, duplicates included", body = BatchAnswer,
@@ -73,6 +86,8 @@ pub(crate) async fn batch_get(State(state): State<Arc<ApiState>>, request: Reque
         ("namespace" = String, Path, description = "The kind of document, such as `products`"),
         ("ids" = String, Query, description = "Ids with commas between them; each percent-encoded, a comma within an id as `%2C`"),
         ("locale" = Option<String>, Query, description = "One parameter for each dimension that the namespace declares"),
+        ("Hotshelf-Class" = Option<String>, Header, description = "As for one document"),
+        ("Hotshelf-Caller" = Option<String>, Header, description = "As for one document"),
     ),
     responses(
         (status = 200, description = "One result for each id, in the order of the request, duplicates included", body = BatchAnswer),
@@ -100,12 +115,19 @@ async fn posted(
         .and_then(|name| name.strip_suffix(":batchGet"))
         .ok_or_else(Problem::unknown_route)?;
     let namespace = target::namespace(&state.cache, name)?;
-    refuse_min_version(request.headers())?;
-    let body = request_body::whole(state, request, state.settings.body_bytes_max).await?;
+    let (parts, body) = request.into_parts();
+    let options = options_of(state, &parts)?;
+    let body = Request::new(body);
+    let body = request_body::whole(state, body, state.settings.body_bytes_max).await?;
     let batch =
         BatchRequest::read(&body, state.settings.batch_ids_max).map_err(Problem::invalid)?;
-    let variant = variant_of(namespace, &batch)?;
-    answer(state, namespace, &variant, &batch.items, request_id).await
+    let batch = Batch {
+        namespace,
+        variant: variant_of(namespace, &batch)?,
+        items: batch.items,
+        options,
+    };
+    answer(state, &batch, request_id).await
 }
 
 async fn listed(
@@ -115,10 +137,20 @@ async fn listed(
 ) -> Result<http::Response<Bytes>, Problem> {
     let name = target::namespace_path(request.uri.path()).ok_or_else(Problem::unknown_route)?;
     let namespace = target::namespace(&state.cache, name)?;
-    refuse_min_version(&request.headers)?;
+    let options = options_of(state, request)?;
     let (items, rest) = ids_of(&request.uri, state.settings.batch_ids_max)?;
-    let variant = target::resolve_variant(namespace, &target::parameters(&rest)?)?;
-    answer(state, namespace, &variant, &items, request_id).await
+    let batch = Batch {
+        namespace,
+        variant: target::resolve_variant(namespace, &target::parameters(&rest)?)?,
+        items,
+        options,
+    };
+    answer(state, &batch, request_id).await
+}
+
+fn options_of<'a>(state: &ApiState, request: &'a Parts) -> Result<ReadOptions<'a>, Problem> {
+    refuse_min_version(&request.headers)?;
+    Asked::of(&request.method, &request.headers).options(&state.settings)
 }
 
 /// A token belongs to one product; applied to all of a batch it would make every older product fail.
@@ -173,14 +205,15 @@ fn variant_of(namespace: &Namespace, batch: &BatchRequest) -> Result<Variant, Pr
 
 async fn answer(
     state: &ApiState,
-    namespace: &Namespace,
-    variant: &Variant,
-    items: &[Item],
+    batch: &Batch<'_>,
     request_id: &RequestId,
 ) -> Result<http::Response<Bytes>, Problem> {
+    let items = &batch.items;
     let ids = items.iter().filter_map(|item| item.id.as_ref().ok());
-    let keys: Vec<Key> = ids.map(|id| namespace.key(id, variant)).collect();
-    let answers = state.cache.get_many(&keys, state.read_options(None)).await;
+    let keys: Vec<Key> = ids
+        .map(|id| batch.namespace.key(id, &batch.variant))
+        .collect();
+    let answers = state.cache.get_many(&keys, batch.options).await;
     for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
         log_failure("read", error, request_id);
     }

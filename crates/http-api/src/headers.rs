@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) const HOTSHELF_VERSION: HeaderName = HeaderName::from_static("hotshelf-version");
 pub(crate) const HOTSHELF_STALE: HeaderName = HeaderName::from_static("hotshelf-stale");
+pub(crate) const HOTSHELF_CLASS: HeaderName = HeaderName::from_static("hotshelf-class");
+pub(crate) const HOTSHELF_CALLER: HeaderName = HeaderName::from_static("hotshelf-caller");
 pub(crate) const HOTSHELF_MIN_VERSION: HeaderName = HeaderName::from_static("hotshelf-min-version");
 
 /// Headers of a document's answer, those that hyper adds included, so that the map is allocated once.

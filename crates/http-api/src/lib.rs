@@ -16,6 +16,7 @@ pub mod state;
 pub mod workers;
 
 mod access;
+mod asked;
 mod batch;
 mod changes;
 mod counters;

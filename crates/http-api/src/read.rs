@@ -7,17 +7,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::{BufMut, Bytes};
 use hotshelf_engine::Answer;
-use hotshelf_model::{Encoding, FieldProblem, Kind, VersionToken};
-use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, VARY,
-};
+use hotshelf_model::{Encoding, Kind};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use smallvec::SmallVec;
+use http::{HeaderValue, Method, StatusCode};
 
-use crate::headers::{
-    Facts, HOTSHELF_MIN_VERSION, HeaderSink, MapSink, Tag, Wishes, names_tag, put_content_encoding,
-};
+use crate::asked::Asked;
+use crate::headers::{Facts, HeaderSink, MapSink, Tag, put_content_encoding};
 use crate::problem::{PROBLEM_JSON, Problem, ProblemBody, log_failure};
 use crate::request_id::{RequestId, X_REQUEST_ID};
 use crate::state::ApiState;
@@ -25,74 +21,6 @@ use crate::target;
 
 /// A larger document is not compressed on the thread that serves its connection, because others wait there.
 const ENCODE_AT_ONCE_BYTES_MAX: usize = 32 << 10;
-
-/// What of a request decides about the form of the answer.
-#[derive(Debug, Default)]
-pub(crate) struct Asked<'a> {
-    pub(crate) is_head: bool,
-    wishes: Wishes,
-    tags: SmallVec<[&'a [u8]; 1]>,
-    min_version: Option<&'a [u8]>,
-    request_id: Option<&'a [u8]>,
-}
-
-impl<'a> Asked<'a> {
-    fn of(method: &Method, headers: &'a HeaderMap) -> Self {
-        let mut asked = Asked::nothing(method == Method::HEAD);
-        for (name, value) in headers {
-            asked.note(name.as_str(), value.as_bytes());
-        }
-        asked
-    }
-
-    /// Of a request whose headers were not looked at yet.
-    pub(crate) fn nothing(is_head: bool) -> Self {
-        Asked {
-            is_head,
-            ..Asked::default()
-        }
-    }
-
-    /// Notes a header if it is one that decides; of those that are no lists the first counts.
-    pub(crate) fn note(&mut self, name: &str, value: &'a [u8]) {
-        let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str());
-        if is(&ACCEPT_ENCODING) {
-            self.wishes.note_list(value);
-        } else if is(&IF_NONE_MATCH) {
-            self.tags.push(value);
-        } else if is(&HOTSHELF_MIN_VERSION) {
-            self.min_version.get_or_insert(value);
-        } else if is(&X_REQUEST_ID) {
-            self.request_id.get_or_insert(value);
-        }
-    }
-
-    /// The encoding that the client would like best.
-    pub(crate) fn encoding(&self) -> Encoding {
-        self.wishes.best()
-    }
-
-    /// The version that the client wants at least.
-    fn min_version(&self) -> Result<Option<VersionToken>, FieldProblem> {
-        let Some(value) = self.min_version else {
-            return Ok(None);
-        };
-        let token = std::str::from_utf8(value).unwrap_or_default();
-        let token = token.parse::<VersionToken>();
-        token
-            .map(Some)
-            .map_err(|error| FieldProblem::new("Hotshelf-Min-Version", error.to_string()))
-    }
-
-    /// The id that the client sent, when it is sane.
-    fn request_id(&self) -> Option<&'a [u8]> {
-        self.request_id.filter(|id| RequestId::is_sane(id))
-    }
-
-    fn holds(&self, tag: &[u8]) -> bool {
-        self.tags.iter().any(|list| names_tag(list, tag))
-    }
-}
 
 /// An answer that is made but for the lines that every answer has. Of one to HEAD the body is not sent.
 #[derive(Debug)]
@@ -123,13 +51,10 @@ pub(crate) fn find_at_once(
     asked: &Asked<'_>,
     text: &mut String,
 ) -> Option<Answer> {
-    let min_version = asked.min_version().ok()?;
+    let options = asked.options(&state.settings).ok()?;
     let key = target::sought_key(&state.cache, path, query, text)?;
-    let answer = match min_version {
-        None => state.cache.try_get(key)?,
-        Some(token) => state.cache.try_get_version(key, token)?,
-    };
-    (!is_long_to_encode(&answer, asked)).then_some(answer)
+    let is_short_work = |answer: &Answer| !is_long_to_encode(answer, asked);
+    state.cache.try_get_with(key, &options, is_short_work)
 }
 
 fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {
@@ -150,6 +75,8 @@ fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {
         ("Accept-Encoding" = Option<String>, Header, description = "`zstd` and `gzip` are offered for documents that get smaller by it"),
         ("Hotshelf-Min-Version" = Option<String>, Header, description = "A version token; the answer is of that version or newer"),
         ("X-Request-Id" = Option<String>, Header, description = "1 to 64 visible ASCII characters; repeated in the answer and in the log"),
+        ("Hotshelf-Class" = Option<String>, Header, description = "`interactive`, or `background` for bots and batch jobs: such a read waits behind all others for the origin, is not kept in L1 and makes no product hot"),
+        ("Hotshelf-Caller" = Option<String>, Header, description = "Who asks, for the access log: 1 to 64 visible ASCII characters"),
     ),
     responses(
         (status = 200, description = "The document's bytes as the origin gave them", body = serde_json::Value, content_type = "application/json",
@@ -162,7 +89,7 @@ fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {
                 ("Hotshelf-Stale" = u64, description = "Only when stale: nothing committed longer ago than this many seconds is missing"),
             )),
         (status = 304, description = "The copy named in `If-None-Match` is current"),
-        (status = 400, description = "`invalid`: a bad id, variant or token", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 400, description = "`invalid`: a bad id, variant, token or class", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 404, description = "`absent` (with version and freshness headers), `unknown_namespace` or `unknown_route`", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 412, description = "`version_unknown`: the token lies above everything the database has given out", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 414, description = "`url_too_long`", body = ProblemBody<'_>, content_type = "application/problem+json"),
@@ -183,17 +110,11 @@ pub(crate) async fn read(State(state): State<Arc<ApiState>>, request: Request) -
 
 async fn find(state: &ApiState, request: &Parts, asked: &Asked<'_>) -> Result<Answer, Problem> {
     let key = target::document_key(&state.cache, request.uri.path(), request.uri.query())?;
-    let min_version = asked
-        .min_version()
-        .map_err(|problem| Problem::invalid(vec![problem]))?;
-    let found = state
-        .cache
-        .get(&key, state.read_options(min_version))
-        .await
-        .map_err(|error| {
-            log_failure("read", &error, &RequestId::of(&request.headers));
-            Problem::of_read(&error)
-        })?;
+    let options = asked.options(&state.settings)?;
+    let found = state.cache.get(&key, options).await.map_err(|error| {
+        log_failure("read", &error, &RequestId::of(&request.headers));
+        Problem::of_read(&error)
+    })?;
     if is_long_to_encode(&found, asked) {
         let (answer, encoding) = (found.clone(), asked.encoding());
         // Should it fail there, it is done here.
@@ -233,7 +154,7 @@ fn render_document<'a>(
     if let Some(id) = asked.request_id() {
         sink.put_written(&X_REQUEST_ID, |text| text.put_slice(id));
     }
-    if !asked.tags.is_empty() && asked.holds(&tag.text(encoding)) {
+    if asked.is_conditional() && asked.holds(&tag.text(encoding)) {
         return Rendered {
             status: StatusCode::NOT_MODIFIED,
             body: Cow::Owned(Bytes::new()),

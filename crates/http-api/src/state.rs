@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use hotshelf_engine::{Cache, Class, ReadOptions};
-use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter, VersionToken};
+use hotshelf_engine::Cache;
+use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter};
 use hotshelf_telemetry::{Counter, Gauge, Recorder, metric};
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -160,13 +160,5 @@ impl ApiState {
     /// Waits until the node is about to stop.
     pub(crate) async fn draining(&self) {
         self.draining.cancelled().await;
-    }
-
-    pub(crate) fn read_options(&self, min_version: Option<VersionToken>) -> ReadOptions {
-        ReadOptions {
-            deadline: self.settings.request_timeout,
-            min_version,
-            class: Class::Interactive,
-        }
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_engine::{Cache, EngineSettings};
 use hotshelf_model::{
-    BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Shape, VariantSchema,
+    Asker, BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Read, ReadObserver, Shape,
+    VariantSchema,
 };
 use hotshelf_telemetry::Recorder;
 use hotshelf_testkit::{FakeOrigin, FakeWriter, ManualClock, names, wait_until_async};
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use parking_lot::Mutex;
 
 use crate::{
     Access, ApiParts, ApiState, Front, HttpSettings, Writing, admin_router, public_router,
@@ -38,9 +40,34 @@ pub(crate) fn long_document() -> String {
 pub(crate) struct Shop {
     pub(crate) origin: Arc<FakeOrigin>,
     pub(crate) writer: Arc<FakeWriter>,
+    pub(crate) ears: Arc<Ears>,
     pub(crate) state: Arc<ApiState>,
     pub(crate) public: Front,
     pub(crate) admin: Front,
+}
+
+/// What was told of each read: its id, who asked, and whether it counts.
+#[derive(Debug, Default)]
+pub(crate) struct Ears(Mutex<Vec<String>>);
+
+impl ReadObserver for Ears {
+    fn read(&self, read: &Read<'_>) {
+        let Asker { request_id, caller } = read.asker;
+        let counts = if read.is_interactive {
+            ""
+        } else {
+            " uncounted"
+        };
+        let told = format!("{} {request_id}/{caller}{counts}", read.key.id());
+        self.0.lock().push(told);
+    }
+}
+
+impl Ears {
+    /// What was told since the last call.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 /// An answer that has come whole.
@@ -110,7 +137,9 @@ impl Shop {
             poll_interval: Duration::from_millis(20),
             ..EngineSettings::default()
         };
+        let ears = Arc::new(Ears::default());
         let cache = Cache::builder(log)
+            .observer(Arc::clone(&ears) as _)
             .settings(engine)
             .clock(Arc::clone(&clock))
             .namespace(products(), Arc::<FakeOrigin>::clone(&origin))
@@ -140,6 +169,7 @@ impl Shop {
         Shop {
             origin,
             writer,
+            ears,
             state,
             public,
             admin,

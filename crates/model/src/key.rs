@@ -210,6 +210,13 @@ pub struct KeyRef<'a> {
     variant_len: u16,
 }
 
+/// Where the parts of a key's text are: to take the key up again where its text is kept by value.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyParts {
+    namespace_len: u8,
+    variant_len: u16,
+}
+
 impl<'a> KeyRef<'a> {
     /// Joins the parts of a key in `text`, whatever that held before.
     ///
@@ -251,6 +258,20 @@ impl<'a> KeyRef<'a> {
             text,
             namespace_len: u8::try_from(namespace_len).unwrap_or(u8::MAX),
             variant_len: u16::try_from(variant_len).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// The key of these parts, whose text is a copy of the one they were taken from.
+    pub fn of_parts(parts: KeyParts, text: &'a str) -> Self {
+        let (namespace_len, variant_len) = (parts.namespace_len, parts.variant_len);
+        Self::from_parts(text, namespace_len.into(), variant_len.into())
+    }
+
+    /// Where its parts are.
+    pub fn parts(&self) -> KeyParts {
+        KeyParts {
+            namespace_len: self.namespace_len,
+            variant_len: self.variant_len,
         }
     }
 
@@ -391,6 +412,8 @@ mod tests {
             prop_assert_eq!(sought.namespace(), key.namespace());
             prop_assert_eq!(sought.variant(), key.variant());
             prop_assert_eq!(sought.id(), key.id());
+            let copy = sought.as_str().to_owned();
+            prop_assert_eq!(KeyRef::of_parts(sought.parts(), &copy), sought);
             prop_assert_eq!(sought.to_key(), key);
         }
 

@@ -17,6 +17,7 @@ pub mod lookup;
 pub mod message;
 pub mod namespace;
 pub mod product;
+pub mod read;
 pub mod seams;
 pub mod variant;
 pub mod varint;
@@ -31,12 +32,13 @@ pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
-pub use key::{Id, Key, KeyRef, NamespaceName, TierKey};
+pub use key::{Id, Key, KeyParts, KeyRef, NamespaceName, TierKey};
 pub use log::{Hint, LogRead, LogRow, Record};
 pub use lookup::{Lookup, MissReason, PutOutcome, ReadOutcome, TierName, UnavailableReason};
 pub use message::{Message, MessageError, Ping};
 pub use namespace::{FreshnessPolicy, Namespace};
 pub use product::Product;
+pub use read::{Asker, Read, ReadObserver};
 pub use seams::{
     BoxFuture, BreakerState, ChangeLog, ClusterLeases, Fetch, FetchRequest, FetchedDocument, Head,
     LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,

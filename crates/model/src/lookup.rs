@@ -44,7 +44,7 @@ pub enum ReadOutcome {
 }
 
 impl ReadOutcome {
-    /// Every outcome.
+    /// Every outcome, in the order of their numbers.
     pub const ALL: [ReadOutcome; 4] = [
         ReadOutcome::Hit,
         ReadOutcome::Absent,

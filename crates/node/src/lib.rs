@@ -4,6 +4,7 @@ mod bus;
 mod node;
 mod origins;
 mod process;
+mod recording;
 mod settings;
 mod tiers;
 

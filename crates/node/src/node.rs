@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
+use crate::recording::AccessLog;
 use crate::tiers::{self, Tiers};
 use crate::{bus, origins, settings};
 
@@ -51,6 +52,7 @@ pub struct Node {
     admin: Serving,
     background: Vec<AbortHandle>,
     tiers: Tiers,
+    access_log: Option<AccessLog>,
 }
 
 /// Listeners that end together.
@@ -98,6 +100,11 @@ impl Node {
             Some(bus) => builder.bus(bus),
             None => builder,
         };
+        let access_log = AccessLog::start(config, &clock)?;
+        let builder = match &access_log {
+            Some(log) => builder.observer(Arc::clone(&log.observer)),
+            None => builder,
+        };
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let state = ApiState::new(ApiParts {
@@ -131,6 +138,7 @@ impl Node {
             admin,
             background,
             tiers,
+            access_log,
         })
     }
 
@@ -145,7 +153,7 @@ impl Node {
     }
 
     /// Says no on `/readyz` for the drain delay, then takes no more connections, lets requests under way end within the drain timeout,
-    /// and closes L3.
+    /// writes what the access log holds, and closes L3.
     ///
     /// # Errors
     /// When L3 could not write everything within its bound.
@@ -153,6 +161,10 @@ impl Node {
         self.state.start_draining();
         tokio::time::sleep(self.drain_delay).await;
         let cut_off = self.public.stop().await? + self.admin.stop().await?;
+        // Nobody reads any more, so nothing is missing from the log.
+        if let Some(log) = self.access_log {
+            log.stop().await?;
+        }
         // Before L3 closes: what it holds is proved after the restart from here on.
         self.cache.stop().await;
         for task in &self.background {

@@ -35,6 +35,7 @@ const TABLE: [(&str, Allowed); 20] = {
                 "engine",
                 "coherence",
                 "telemetry",
+                "access-log",
                 "bus-",
                 "origin-",
                 "tier-",

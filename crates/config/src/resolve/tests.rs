@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::NamespaceSource;
 use crate::raw::{RawConfig, RawNamespace};
+use crate::{AccessLogFormat, AccessLogMode, NamespaceSource};
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
@@ -228,6 +228,31 @@ fn a_relation_names_the_key_that_somebody_gave() {
         &format!("{SQL}ttl_soft_s = 4000"),
         "namespace.cards.ttl_soft_s",
         "a refresh must begin",
+    );
+}
+
+#[test]
+fn the_access_log_is_off_and_lies_in_the_data_folder_unless_something_else_is_said() {
+    let (config, provenance) = load("[node]\ndata_dir = 'd'", &[], &[]).unwrap();
+    assert_eq!(config.access_log().mode, AccessLogMode::Off);
+    assert_eq!(config.access_log().folder, Path::new("d/access-log"));
+    let shown = provenance.get("access_log.folder").unwrap();
+    assert_eq!(shown.value, "\"d/access-log\"");
+    let text = "[access_log]\nmode = 'sampled'\nsample_one_in = 10\nformat = 'json'\nfolder = 'f'";
+    let (config, _) = load(text, &[], &[]).unwrap();
+    let log = config.access_log();
+    assert_eq!((log.mode, log.sample_one_in), (AccessLogMode::Sampled, 10));
+    assert_eq!(
+        (log.format, &*log.folder),
+        (AccessLogFormat::Json, Path::new("f"))
+    );
+    let text = "[access_log]\nbytes_max = 1048576";
+    refused(text, "access_log.bytes_max", "one file must fit");
+    refused("[access_log]\nmode = 'some'", "access_log.mode", "full");
+    refused(
+        "[access_log]\nsample_one_in = 1",
+        "access_log.sample_one_in",
+        "2",
     );
 }
 

@@ -61,6 +61,19 @@ async fn a_full_queue_sheds_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_background_shares_the_part_of_warm_ups() {
+    let (budget, _) = budget(64, 100);
+    let share = budget.limit() / 4;
+    assert!(share >= 4, "both have some of it");
+    let mut permits = Vec::new();
+    for class in [Class::Warm, Class::Background].repeat(share) {
+        permits.extend(budget.acquire(class, Duration::from_millis(1)).await);
+    }
+    assert_eq!(permits.len(), share);
+    budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_full_of_warm_ups_has_room_for_a_reader() {
     let (budget, _) = budget(1, 2);
     let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
@@ -103,7 +116,7 @@ async fn an_interactive_fetch_goes_before_a_refresh_that_waited_longer() {
     let (budget, _) = budget(1, 10);
     let held = budget.acquire(Class::Interactive, PATIENCE).await.unwrap();
     let (order, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    for class in [Class::Warm, Class::Refresh, Class::Interactive] {
+    for class in Class::ALL.into_iter().rev() {
         let (budget, order) = (Arc::clone(&budget), order.clone());
         tokio::spawn(async move {
             let _permit = budget.acquire(class, PATIENCE).await.unwrap();
@@ -112,12 +125,9 @@ async fn an_interactive_fetch_goes_before_a_refresh_that_waited_longer() {
         tokio::task::yield_now().await;
     }
     drop(held);
-    let order = [
-        seen.recv().await.unwrap(),
-        seen.recv().await.unwrap(),
-        seen.recv().await.unwrap(),
-    ];
-    assert_eq!(order, Class::ALL);
+    for class in Class::ALL {
+        assert_eq!(seen.recv().await.unwrap(), class);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,6 @@ use futures_util::future::{Either, join, select};
 use hotshelf_model::{Boot, BoxFuture, LeaseOutcome, LeaseToken, Leases, TierKey};
 
 use super::{Fill, Pending};
-use crate::settings::Class;
 
 const WAIT_MIN: Duration = Duration::from_millis(3);
 const WAIT_MAX: Duration = Duration::from_millis(50);
@@ -28,7 +27,7 @@ impl Fill {
     async fn lease(&self, pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
         let leases = self.engine.leases.as_ref();
         let (Some(leases), Some(knowledge)) = (
-            leases.filter(|_| self.class != Class::Warm),
+            leases.filter(|_| !self.class.gives_way()),
             self.engine.follower.knowledge(),
         ) else {
             return (pending, Vec::new());

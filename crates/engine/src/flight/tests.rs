@@ -115,10 +115,24 @@ fn readers_do_not_wait_for_a_warm_up_but_for_a_refresh() {
         panic!("a reader waited for a warm-up")
     };
     assert!(matches!(begin("a", Class::Warm), Begun::Joined(_)));
+    assert!(matches!(begin("a", Class::Background), Begun::Joined(_)));
     let Begun::Leader(_refresh) = begin("b", Class::Refresh) else {
         panic!("a free key is led")
     };
     assert!(matches!(begin("b", Class::Interactive), Begun::Joined(_)));
+}
+
+#[test]
+fn what_the_background_begins_is_for_the_background_alone() {
+    let flights = Flights::new(8);
+    let begin = |class| flights.begin(&key("a"), wanted(0, class));
+    let Begun::Leader(_background) = begin(Class::Background) else {
+        panic!("a free key is led")
+    };
+    assert!(matches!(begin(Class::Background), Begun::Joined(_)));
+    let Begun::Leader(_warm) = begin(Class::Warm) else {
+        panic!("a warm-up waited for what is not kept")
+    };
 }
 
 #[test]

@@ -4,26 +4,52 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{FloorKey, Held, HitContext, Verdict, has_flipped, judge, over_age};
-use hotshelf_model::{Key, KeyRef, TierName, Version, VersionToken};
+use hotshelf_model::{Key, KeyRef, TierName, Version};
 
 use crate::answer::Answer;
 use crate::cache::Engine;
 use crate::flight::Landed;
+use crate::settings::{Class, ReadOptions};
 use crate::slot::Slot;
 
+use super::observe::Timing;
+
 impl Engine {
-    /// The answer that L1 can give now, if it is of the version that `min_version` names or of a newer one.
+    /// The answer that L1 can give now, if it is of the version that is asked for or of a newer one, and `takes` takes it. One that is
+    /// not taken was no read: whoever asked goes on to look for a better one.
     #[inline]
     pub(crate) fn try_get(
         self: &Arc<Self>,
         key: KeyRef<'_>,
-        min_version: Option<VersionToken>,
+        options: &ReadOptions<'_>,
+        takes: impl FnOnce(&Answer) -> bool,
     ) -> Option<Answer> {
         let context = self.follower.context();
-        let (landed, held) = self.look(self.l1.get(key)?, key, &context)?;
-        min_version
-            .is_none_or(|token| landed.slot.satisfies(landed.stale, token))
-            .then(|| self.l1_answer(landed, &held, &context))
+        // What nobody waits for keeps nothing from being evicted.
+        let slot = match options.class {
+            Class::Background => self.l1.peek(key),
+            Class::Interactive | Class::Refresh | Class::Warm => self.l1.get(key),
+        };
+        let (landed, held) = self.look(slot?, key, &context)?;
+        let is_wanted = |token| landed.slot.satisfies(landed.stale, token);
+        if !options.min_version.is_none_or(is_wanted) {
+            return None;
+        }
+        let answer = self.l1_answer(landed, &held, &context);
+        if !takes(&answer) {
+            return None;
+        }
+        let latency = self.counters.l1_hit(&answer).then(|| {
+            let took = self.clock.now().since(context.now);
+            self.counters.l1_seconds(took);
+            took
+        });
+        let timing = Timing {
+            at: context.now,
+            latency,
+        };
+        self.observe(key, Some(&answer), timing, options);
+        Some(answer)
     }
 
     /// What L1 holds, if it may be served now. `context` was taken before it was looked up.
@@ -93,7 +119,7 @@ impl Engine {
         Some(landed)
     }
 
-    /// A hit in L1 as the answer to a read, counted.
+    /// A hit in L1 as the answer to a read.
     #[inline]
     fn l1_answer(&self, landed: Landed, held: &Held, context: &HitContext) -> Answer {
         let proved_at = if held.tracked && held.generation == context.generation {
@@ -101,12 +127,7 @@ impl Engine {
         } else {
             self.follower.proved_at(&landed.slot, context)
         };
-        let answer = Answer::new(landed, held, proved_at, context);
-        if self.counters.l1_hit(answer.kind(), answer.freshness) {
-            self.counters
-                .l1_seconds(self.clock.now().since(context.now));
-        }
-        answer
+        Answer::new(landed, held, proved_at, context)
     }
 
     /// A copy that is not fresh is served at once when the origin is known not to answer; the refresh class keeps trying.

@@ -8,15 +8,16 @@ use hotshelf_model::{Boot, Error, Key, Version};
 
 use super::Step;
 use crate::answer::Answer;
-use crate::cache::{Engine, ReadOptions};
+use crate::cache::Engine;
 use crate::fill::Pending;
 use crate::flight::{Flight, too_many_flights};
+use crate::settings::ReadOptions;
 
 /// One key of a batch on its way.
 enum Reading<'k> {
     /// A hit in L1, which is counted already.
     Done(Answer),
-    Found(Result<Answer, Error>, Boot),
+    Found(&'k Key, Result<Answer, Error>, Boot),
     Alone(&'k Key),
     Joined(&'k Key, Arc<Flight>, Boot),
     Begun(&'k Key, Arc<Flight>, Boot),
@@ -27,7 +28,7 @@ impl Engine {
     pub(crate) async fn read_many(
         self: &Arc<Self>,
         keys: &[Key],
-        options: ReadOptions,
+        options: ReadOptions<'_>,
     ) -> Vec<Result<Answer, Error>> {
         let mut distinct: HashMap<&Key, usize> = HashMap::with_capacity(keys.len());
         let mut reads = Vec::with_capacity(keys.len());
@@ -64,26 +65,28 @@ impl Engine {
     fn begin_read<'k>(
         self: &Arc<Self>,
         key: &'k Key,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
         fills: &mut BTreeMap<(&'k str, &'k str), Vec<Pending>>,
     ) -> Reading<'k> {
         if options.min_version.is_some() {
             return Reading::Alone(key);
         }
-        if let Some(answer) = self.try_get(key.into(), None) {
+        if let Some(answer) = self.try_get(key.into(), &options, |_| true) {
             return Reading::Done(answer);
         }
         self.counters.l1_miss();
         let started = self.clock.now();
         let source = match self.source(key) {
             Ok(source) => source,
-            Err(error) => return Reading::Found(Err(error), started),
+            Err(error) => return Reading::Found(key, Err(error), started),
         };
         match self.join_or_begin(source, key, Version::NONE, options.class) {
-            Step::Landed(landed) => Reading::Found(Ok(self.landed_answer(key, landed)), started),
+            Step::Landed(landed) => {
+                Reading::Found(key, Ok(self.landed_answer(key, landed)), started)
+            }
             Step::Full => {
                 let found = self.stale_or(key, Version::NONE, too_many_flights());
-                Reading::Found(found, started)
+                Reading::Found(key, found, started)
             }
             Step::Joined(flight) => Reading::Joined(key, flight, started),
             Step::Begun(pending) => {
@@ -100,13 +103,13 @@ impl Engine {
     async fn finish_read(
         self: &Arc<Self>,
         read: Reading<'_>,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
     ) -> Result<Answer, Error> {
         let (key, flight, started, joined) = match read {
             Reading::Done(answer) => return Ok(answer),
             Reading::Alone(key) => return self.get(key, options).await,
-            Reading::Found(outcome, started) => {
-                self.count(outcome.as_ref(), started);
+            Reading::Found(key, outcome, started) => {
+                self.count(key, outcome.as_ref(), started, &options);
                 return outcome;
             }
             Reading::Joined(key, flight, started) => (key, flight, started, true),
@@ -119,7 +122,7 @@ impl Engine {
         } else {
             outcome.map(|landed| self.landed_answer(key, landed))
         };
-        self.count(outcome.as_ref(), started);
+        self.count(key, outcome.as_ref(), started, &options);
         outcome
     }
 }

@@ -6,6 +6,7 @@ mod fill;
 mod follow;
 mod follower;
 mod hot;
+mod observe;
 mod posted;
 mod proof;
 mod properties;

@@ -16,7 +16,7 @@ use crate::shop::{Node, Shop, key, products, stale_by, text};
 
 const LAMP: &str = r#"{"id":"lamp","price":10}"#;
 
-fn wants(token: VersionToken) -> ReadOptions {
+fn wants(token: VersionToken) -> ReadOptions<'static> {
     ReadOptions {
         min_version: Some(token),
         ..ReadOptions::default()

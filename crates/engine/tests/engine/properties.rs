@@ -227,7 +227,7 @@ fn key(at: At) -> Key {
     )
 }
 
-fn options() -> ReadOptions {
+fn options() -> ReadOptions<'static> {
     ReadOptions {
         deadline: Duration::from_secs(1),
         ..ReadOptions::default()

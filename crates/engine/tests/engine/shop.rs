@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hotshelf_engine::{Answer, Builder, Cache, EngineSettings, Freshness, ReadOptions};
 use hotshelf_model::{
-    Clock, Error, FreshnessPolicy, Id, Key, Namespace, NamespaceName, Shape, Tier, TierKey,
-    TierName, Variant, VariantSchema,
+    Clock, Error, FreshnessPolicy, Id, Key, Namespace, NamespaceName, ReadObserver, Shape, Tier,
+    TierKey, TierName, Variant, VariantSchema,
 };
 use hotshelf_testkit::{FakeHub, FakeLeases, FakeOrigin, FakeTier, ManualClock};
 
@@ -84,6 +84,13 @@ impl Shop {
             .builder(&disk)
             .bus(hub.join())
             .cluster_leases(Arc::clone(&self.origin) as _);
+        caught_up(self.start(builder, disk)).await
+    }
+
+    /// The same with an observer of its reads.
+    pub(crate) async fn node_observed(&self, observer: Arc<dyn ReadObserver>) -> Node {
+        let disk = Arc::new(FakeTier::new(TierName::L3));
+        let builder = self.builder(&disk).observer(observer);
         caught_up(self.start(builder, disk)).await
     }
 

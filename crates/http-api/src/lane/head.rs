@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Empty;
 use httparse::Status;
 
-use crate::read::Asked;
+use crate::asked::Asked;
 
 /// More lines than this are left to hyper.
 const LINES_MAX: usize = 32;

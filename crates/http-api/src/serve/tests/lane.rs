@@ -344,3 +344,25 @@ async fn answers_of_the_lane_are_counted() {
     }
     assert!(count() >= before + 10);
 }
+
+#[tokio::test]
+async fn the_lane_tells_who_asked_and_refuses_a_class_that_there_is_not() {
+    let running = Running::start(HttpSettings::default()).await;
+    let mut stream = running.connect().await;
+    let request = |headers: &str| {
+        format!("GET /v1/products/a HTTP/1.1\r\nhost: x\r\nhotshelf-caller: pages\r\n{headers}\r\n")
+    };
+    for (headers, told) in [
+        ("", "a /pages"),
+        ("x-request-id: r-1\r\n", "a r-1/pages"),
+        ("hotshelf-class: background\r\n", "a /pages uncounted"),
+    ] {
+        let answer = ask(&mut stream, &request(headers)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert_eq!(running.shop.ears.take(), [told]);
+    }
+    let answer = ask(&mut stream, &request("hotshelf-class: bulk\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(running.shop.ears.take(), [""; 0]);
+    running.stop().await;
+}
