@@ -21,7 +21,6 @@ pub struct Config {
     pub(crate) auth: AuthConfig,
     pub(crate) database: DatabaseConfig,
     pub(crate) l1: L1Config,
-    pub(crate) hot: HotConfig,
     pub(crate) l2: Option<L2Config>,
     pub(crate) l3: Option<L3Config>,
     pub(crate) origin: OriginConfig,
@@ -70,10 +69,6 @@ impl Config {
     /// The tier in memory.
     pub fn l1(&self) -> &L1Config {
         &self.l1
-    }
-
-    pub fn hot(&self) -> &HotConfig {
-        &self.hot
     }
 
     /// The shared tier, if there is one.
@@ -272,16 +267,6 @@ impl DatabaseConfig {
 pub struct L1Config {
     pub bytes_max: usize,
     pub absent_bytes_max: usize,
-}
-
-/// `[hot]`
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HotConfig {
-    pub keys_max: usize,
-    /// At most 50.
-    pub l1_share_percent: u8,
-    pub lead: Duration,
 }
 
 /// `[l2]`

@@ -21,9 +21,9 @@ mod supplied;
 
 pub use config::{
     AccessLogConfig, AccessLogFormat, AccessLogMode, AdminConfig, Admission, BreakerConfig,
-    BusKind, CoherenceConfig, Config, DatabaseConfig, HotConfig, HttpConfig, HttpSource, L1Config,
-    L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig,
-    NodeConfig, OriginConfig,
+    BusKind, CoherenceConfig, Config, DatabaseConfig, HttpConfig, HttpSource, L1Config, L2Config,
+    L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig, NodeConfig,
+    OriginConfig,
 };
 pub use key::{Key, Section, ValueKind};
 pub use problem::{ConfigProblems, Problem};

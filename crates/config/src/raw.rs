@@ -58,8 +58,6 @@ pub struct RawConfig {
     pub database: RawDatabase,
     /// `[l1]`
     pub l1: RawL1,
-    /// `[hot]`
-    pub hot: RawHot,
     /// `[l2]`
     pub l2: RawL2,
     /// `[l3]`
@@ -85,7 +83,6 @@ pub(crate) fn sections() -> Vec<Section> {
         RawAuth::section(),
         RawDatabase::section(),
         RawL1::section(),
-        RawHot::section(),
         RawL2::section(),
         RawL3::section(),
         RawOrigin::section(),
@@ -229,7 +226,7 @@ section! {
 // Here, because it uses the macro.
 mod tiers;
 
-pub use tiers::{RawHot, RawL1, RawL2, RawL3};
+pub use tiers::{RawL1, RawL2, RawL3};
 
 section! {
     /// The origin budget: how hard this node may press on where documents come from.

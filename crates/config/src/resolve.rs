@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::config::{
     AccessLogConfig, AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config,
-    DatabaseConfig, HotConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig,
-    NodeConfig, OriginConfig,
+    DatabaseConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig,
+    OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
@@ -151,11 +151,6 @@ fn sections(raw: &RawConfig) -> Config {
         l1: L1Config {
             bytes_max: raw.l1.bytes_max(),
             absent_bytes_max: raw.l1.absent_bytes_max(),
-        },
-        hot: HotConfig {
-            keys_max: raw.hot.keys_max(),
-            l1_share_percent: raw.hot.l1_share_percent(),
-            lead: seconds(raw.hot.lead_s()),
         },
         coherence: CoherenceConfig {
             poll_interval: milliseconds(raw.coherence.poll_interval_ms()),

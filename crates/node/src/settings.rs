@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hotshelf_bus_nats::{NatsSettings, NatsTls};
 use hotshelf_config::{BreakerConfig, Config, L2Config, NatsConfig};
-use hotshelf_engine::{BudgetSettings, EngineSettings, HotSettings};
+use hotshelf_engine::{BudgetSettings, EngineSettings};
 use hotshelf_http_api::{Access, HttpSettings};
 use hotshelf_model::breaker::BreakerSettings;
 use hotshelf_origin_sql::{Retention, SqlSettings};
@@ -45,11 +45,7 @@ pub(crate) fn engine(config: &Config) -> EngineSettings {
             warm_share_percent: origin.warm_share_percent,
             documents_per_fetch_max: origin.batch_documents_max,
         },
-        hot: HotSettings {
-            keys_max: config.hot().keys_max,
-            l1_share_percent: config.hot().l1_share_percent,
-            lead: config.hot().lead,
-        },
+        hot: defaults.hot,
         node: node_number(config),
         ..defaults
     }

@@ -20,18 +20,6 @@ section! {
 }
 
 section! {
-    /// The hot set: keys whose copies this node holds and keeps fresh whether anybody reads them or not.
-    RawHot "hot"
-    /// Most hot keys.
-    keys_max: usize = 1000, count(0, 100_000);
-    /// The share of `l1.bytes_max` that copies of hot keys may take without ever being evicted.
-    l1_share_percent: u8 = 25, count(0, 50);
-    /// A document of a hot key that changes by time alone (`valid_until`) is fetched ahead of that moment by between half of this and
-    /// all of it.
-    lead_s: u64 = 30, count(1, 3600);
-}
-
-section! {
     /// The tier that nodes share: Redis, or Redis Cluster.
     RawL2 "l2"
     /// Where Redis is: one URL, or several nodes of a cluster. Empty: there is no L2.
