@@ -19,8 +19,10 @@ pub(crate) struct Asked<'a> {
     tags: SmallVec<[&'a [u8]; 1]>,
     min_version: Option<&'a [u8]>,
     class: Option<&'a [u8]>,
-    request_id: Option<&'a [u8]>,
-    caller: Option<&'a [u8]>,
+    /// Empty when it is not sane.
+    request_id: Option<&'a str>,
+    /// The same.
+    caller: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
@@ -50,11 +52,11 @@ impl<'a> Asked<'a> {
         } else if is(&HOTSHELF_MIN_VERSION) {
             self.min_version.get_or_insert(value);
         } else if is(&X_REQUEST_ID) {
-            self.request_id.get_or_insert(value);
+            self.request_id.get_or_insert(sane(value));
         } else if is(&HOTSHELF_CLASS) {
             self.class.get_or_insert(value);
         } else if is(&HOTSHELF_CALLER) {
-            self.caller.get_or_insert(value);
+            self.caller.get_or_insert(sane(value));
         }
     }
 
@@ -105,19 +107,15 @@ impl<'a> Asked<'a> {
 
     /// Who asks, as far as it was said in a sane way.
     fn asker(&self) -> Asker<'a> {
-        let text = |sane: Option<&'a [u8]>| {
-            let text = sane.and_then(|text| std::str::from_utf8(text).ok());
-            text.unwrap_or_default()
-        };
         Asker {
-            request_id: text(self.request_id()),
-            caller: text(self.caller.filter(|caller| RequestId::is_sane(caller))),
+            request_id: self.request_id.unwrap_or_default(),
+            caller: self.caller.unwrap_or_default(),
         }
     }
 
     /// The id that the client sent, when it is sane.
-    pub(crate) fn request_id(&self) -> Option<&'a [u8]> {
-        self.request_id.filter(|id| RequestId::is_sane(id))
+    pub(crate) fn request_id(&self) -> Option<&'a str> {
+        self.request_id.filter(|id| !id.is_empty())
     }
 
     /// Whether the client names copies that it holds.
@@ -129,6 +127,13 @@ impl<'a> Asked<'a> {
     pub(crate) fn holds(&self, tag: &[u8]) -> bool {
         self.tags.iter().any(|list| names_tag(list, tag))
     }
+}
+
+/// A text that may be repeated in answers and in the log; empty when it may not.
+fn sane(value: &[u8]) -> &str {
+    let text = Some(value).filter(|value| RequestId::is_sane(value));
+    text.and_then(|text| std::str::from_utf8(text).ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

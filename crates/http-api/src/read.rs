@@ -152,7 +152,7 @@ fn render_document<'a>(
     sink.put(&VARY, "Accept-Encoding");
     Facts::of(answer).put(sink);
     if let Some(id) = asked.request_id() {
-        sink.put_written(&X_REQUEST_ID, |text| text.put_slice(id));
+        sink.put_written(&X_REQUEST_ID, |text| text.put_slice(id.as_bytes()));
     }
     if asked.is_conditional() && asked.holds(&tag.text(encoding)) {
         return Rendered {

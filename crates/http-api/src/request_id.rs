@@ -29,10 +29,9 @@ impl RequestId {
         (1..=BYTES_MAX).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic)
     }
 
-    /// A sane id; `None` of any other.
-    pub(crate) fn of_sane(id: &[u8]) -> Option<Self> {
-        let value = Self::is_sane(id).then(|| HeaderValue::from_bytes(id));
-        value?.ok().map(RequestId)
+    /// An id that is known to be sane; `None` of one that is not even a header's value.
+    pub(crate) fn of_sane(id: &str) -> Option<Self> {
+        HeaderValue::from_str(id).ok().map(RequestId)
     }
 
     /// An id that no other request has.
