@@ -213,7 +213,7 @@ impl Recorded {
         let log = mode.map(|mode| Ok::<_, anyhow::Error>((writer(folder.path())?, mode)));
         let (recorder, recording) =
             Recording::start(RecorderSettings::default(), clocks, log.transpose()?, count)?;
-        let observer = ReadRecorder::new(recorder, mode.is_some());
+        let observer = ReadRecorder::new(recorder);
         let cache = documents.cache(hit_settings(keys.len()));
         let cache = cache.observer(Arc::new(observer)).start();
         shelf::fill(&cache, keys).await?;

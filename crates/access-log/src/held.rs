@@ -1,7 +1,7 @@
 //! A read on its way from the thread that reads to the drainer.
 
 use hotshelf_model::key::KeyParts;
-use hotshelf_model::{Asker, Boot, KeyRef, Read, ReadObserver, ReadOutcome, TierName, Version};
+use hotshelf_model::{Boot, KeyRef, Read, ReadObserver, ReadOutcome, TierName, Version};
 
 use crate::record::{AccessRecord, kept};
 use crate::recorder::{Access, Recorder};
@@ -44,8 +44,8 @@ const UNMEASURED: u64 = u64::MAX;
 impl HeldRead {
     /// Takes what a record needs. Allocates only when the texts take more than [`ROOM_BYTES`].
     #[inline]
-    fn of(read: &Read<'_>, asker: Asker<'_>) -> Self {
-        let (request_id, caller) = (kept(asker.request_id), kept(asker.caller));
+    fn of(read: &Read<'_>) -> Self {
+        let (request_id, caller) = (kept(read.asker.request_id), kept(read.asker.caller));
         let key = read.key.as_str();
         let parts = [key, request_id, caller];
         let len: usize = parts.iter().map(|part| part.len()).sum();
@@ -130,28 +130,19 @@ impl Access for HeldRead {
 #[derive(Clone, Debug)]
 pub struct ReadRecorder {
     recorder: Recorder<HeldRead>,
-    is_logged: bool,
 }
 
 impl ReadRecorder {
-    /// Records into `recorder`; who asked only if the records are logged, because nobody counts that.
-    pub fn new(recorder: Recorder<HeldRead>, is_logged: bool) -> Self {
-        ReadRecorder {
-            recorder,
-            is_logged,
-        }
+    /// Records into `recorder`.
+    pub fn new(recorder: Recorder<HeldRead>) -> Self {
+        ReadRecorder { recorder }
     }
 }
 
 impl ReadObserver for ReadRecorder {
     #[inline]
     fn read(&self, read: &Read<'_>) {
-        let asker = if self.is_logged {
-            read.asker
-        } else {
-            Asker::default()
-        };
-        self.recorder.record(HeldRead::of(read, asker));
+        self.recorder.record(HeldRead::of(read));
     }
 }
 

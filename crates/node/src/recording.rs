@@ -52,7 +52,7 @@ impl AccessLog {
         let (recorder, recording) =
             Recording::start(bounds, clocks, Some((writer, mode)), nobody_counts)?;
         Ok(Some(AccessLog {
-            observer: Arc::new(ReadRecorder::new(recorder, true)),
+            observer: Arc::new(ReadRecorder::new(recorder)),
             recording,
         }))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hotshelf_model::Key;
+use hotshelf_model::{Asker, Key};
 use proptest::prelude::*;
 
 use super::*;
@@ -34,7 +34,7 @@ fn a_usual_read_is_held_in_place_and_a_long_one_is_held_too() {
     };
     for (id, is_in_place) in [("SKU-1", true), (&*"x".repeat(128), false)] {
         let key = key(id);
-        let held = HeldRead::of(&read(&key, asker), asker);
+        let held = HeldRead::of(&read(&key, asker));
         assert_eq!(held.long.is_none(), is_in_place);
         assert_eq!(held.key_text(), key.as_str());
         let record = held.record(5);
@@ -64,7 +64,7 @@ fn what_was_not_measured_stays_so() {
         is_interactive: false,
         ..read(&key, Asker::default())
     };
-    let held = HeldRead::of(&read, Asker::default());
+    let held = HeldRead::of(&read);
     assert_eq!(held.record(0).latency_ns, None);
     assert!(!held.is_interactive());
 }
@@ -74,7 +74,7 @@ proptest! {
     fn texts_of_any_length_come_back(id in "[a-z]{1,128}", request_id in "\\PC{0,100}", caller in "\\PC{0,100}") {
         let key = key(&id);
         let asker = Asker { request_id: &request_id, caller: &caller };
-        let held = HeldRead::of(&read(&key, asker), asker);
+        let held = HeldRead::of(&read(&key, asker));
         let record = held.record(0);
         prop_assert_eq!(record.key, KeyRef::from(&key));
         for (text, kept) in [(&request_id, record.request_id), (&caller, record.caller)] {
