@@ -245,6 +245,21 @@ pub struct Poll {
     pub sequenced: Option<(Position, Position)>,
 }
 
+/// One poll after the other, for a log that cannot answer many at once.
+///
+/// # Errors
+/// As [`ChangeLog::poll`].
+pub async fn poll_each<L: ChangeLog + ?Sized>(
+    log: &L,
+    known: &[Position],
+) -> Result<Vec<Poll>, Error> {
+    let mut polls = Vec::with_capacity(known.len());
+    for &position in known {
+        polls.push(log.poll(position).await?);
+    }
+    Ok(polls)
+}
+
 /// The change log of the database.
 pub trait ChangeLog: Send + Sync + Debug {
     /// Gives positions to changes that have none yet, then reads the head, from a primary. `known` is the position that the
@@ -259,13 +274,7 @@ pub trait ChangeLog: Send + Sync + Debug {
     /// # Errors
     /// As [`ChangeLog::poll`].
     fn poll_many<'a>(&'a self, known: &'a [Position]) -> BoxFuture<'a, Result<Vec<Poll>, Error>> {
-        Box::pin(async move {
-            let mut polls = Vec::with_capacity(known.len());
-            for &position in known {
-                polls.push(self.poll(position).await?);
-            }
-            Ok(polls)
-        })
+        Box::pin(poll_each(self, known))
     }
 
     /// Gives positions to changes that have none yet, and returns the rows of the log that this made, in order. It proves nothing, and may leave out

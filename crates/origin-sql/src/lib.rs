@@ -24,6 +24,7 @@ mod write;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use hotshelf_model::seams::poll_each;
 use hotshelf_model::{
     BoxFuture, ChangeLog, ClusterLeases, DbTime, Error, ErrorKind, Fetch, FetchRequest, Hist, Id,
     LeaseToken, LogRead, LogRow, NamespaceName, Origin, Poll, Position, Product, Variant, Versions,
@@ -288,10 +289,10 @@ impl Origin for SqlOrigin {
 impl ChangeLog for SqlOrigin {
     fn poll(&self, known: Position) -> BoxFuture<'_, Result<Poll, Error>> {
         Box::pin(async move {
-            let polls = self.poll_many(&[known]).await?;
-            let context = "the poll of the change log has no answer";
-            let first = polls.into_iter().next();
-            first.ok_or_else(|| Error::new(ErrorKind::OriginFailed, context))
+            match &self.database {
+                Database::Postgres(database) => database.poll(known).await,
+                Database::Sqlite(database) => database.poll(known).await,
+            }
         })
     }
 
@@ -299,7 +300,8 @@ impl ChangeLog for SqlOrigin {
         Box::pin(async move {
             match &self.database {
                 Database::Postgres(database) => database.poll_many(known).await,
-                Database::Sqlite(database) => database.poll_many(known).await,
+                // Nodes seldom share an embedded database, and a reading costs microseconds.
+                Database::Sqlite(_) => poll_each(self, known).await,
             }
         })
     }

@@ -96,6 +96,13 @@ impl Reading {
 }
 
 impl Postgres {
+    pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
+        let polls = self.poll_many(&[known]).await?;
+        let context = "the poll of the change log has no answer";
+        let first = polls.into_iter().next();
+        first.ok_or_else(|| Error::new(ErrorKind::OriginFailed, context))
+    }
+
     pub(crate) async fn poll_many(&self, known: &[Position]) -> Result<Vec<Poll>, Error> {
         let known: Vec<i64> = known.iter().map(|position| signed(position.0)).collect();
         let known = &known[..];

@@ -18,17 +18,8 @@ const RENEW_HIST: SqlStr =
     SqlStr::from_static("UPDATE cache_hist SET uuid = lower(hex(randomblob(16)))");
 
 impl Sqlite {
-    pub(crate) async fn poll_many(&self, known: &[Position]) -> Result<Vec<Poll>, Error> {
-        // Nodes seldom share an embedded database, and a reading costs microseconds.
-        let mut polls = Vec::with_capacity(known.len());
-        for &position in known {
-            polls.push(self.poll(position).await?);
-        }
-        Ok(polls)
-    }
-
     /// The log is written by the triggers themselves, so a poll is one reading and always settled.
-    async fn poll(&self, known: Position) -> Result<Poll, Error> {
+    pub(crate) async fn poll(&self, known: Position) -> Result<Poll, Error> {
         let query = sqlx::query(self.poll.clone()).bind(signed(known.0));
         let rows = self.read(query).await;
         let polled = rows.and_then(|rows| poll(rows.first().ok_or(sqlx::Error::RowNotFound)?));
