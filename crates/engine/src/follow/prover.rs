@@ -14,8 +14,6 @@ use parking_lot::Mutex;
 
 use super::Follower;
 
-/// For so many poll intervals a node waits for an answer. The leader polls once in each, so that one is usual and two are seldom.
-const INTERVALS_WAITED: u32 = 2;
 /// However well it is answered, a node polls itself this often: only so it measures the database's clock well.
 const OWN_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -33,8 +31,9 @@ struct Asking {
     number: u64,
     /// About what, and when; `None` once it is answered, or not to be waited for any more.
     asked: Option<(Cursor, Boot)>,
-    /// For how many poll intervals there has been no answer.
-    waited: u32,
+    /// Whether the next ask was due and this one not answered. The leader polls once in each interval, so an answer comes within one, and
+    /// seldom within two.
+    is_late: bool,
     /// Where the log stood by the last answer, if no poll of this node's own came after it.
     answered: Option<Position>,
     own_poll: Boot,
@@ -53,14 +52,13 @@ impl Prover {
 impl Follower {
     /// Whether this node can leave the poll that is due now to the one that leads.
     pub(super) fn is_polled_for(&self) -> bool {
-        let (now, mut asking) = (self.clock.now(), self.prover.asking.lock());
-        asking.waited += u32::from(asking.asked.is_some());
+        let (now, asking) = (self.clock.now(), self.prover.asking.lock());
         let Some(head) = asking.answered else {
             return false;
         };
         // A row that is still missing when the next poll is due has been lost on its way.
         head <= self.cursor().position
-            && asking.waited < INTERVALS_WAITED
+            && !asking.is_late
             && now.since(self.ledger.proof()) <= self.staleness_bound / 2
             && now.since(asking.own_poll) <= OWN_POLL_INTERVAL
             && !self.leads()
@@ -75,11 +73,11 @@ impl Follower {
             return;
         }
         let mut asking = self.prover.asking.lock();
-        if asking.asked.is_some() {
+        asking.is_late = asking.asked.is_some();
+        if asking.is_late {
             return;
         }
         asking.number += 1;
-        asking.waited = 0;
         asking.asked = Some((knowledge.cursor, self.clock.now()));
         let ask = Ask {
             asker: self.prover.asker,
@@ -142,6 +140,7 @@ impl Follower {
             return;
         };
         asking.asked = None;
+        asking.is_late = false;
         asking.answered = Some(poll.head.position);
         drop(asking);
         self.counters.polled_for.increment(1);
