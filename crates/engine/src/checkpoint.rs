@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{Checkpoint, Cursor, Floor, FloorKey};
+use hotshelf_model::sealed::{CHECK_BYTES, seal, unsealed};
 use hotshelf_model::{Clock, Hist, Position, Timeline, Version};
 use hotshelf_telemetry::{Counter, Gauge, metric};
 use tokio::sync::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::follow::Follower;
 use crate::ledger::{Ledger, SavedFloors};
@@ -40,7 +40,6 @@ const MAGIC: u32 = u32::from_be_bytes(*b"HSck");
 const FORMAT: u32 = 1;
 const HEAD_BYTES: usize = 64;
 const FLOOR_BYTES: usize = 32;
-const CHECK_BYTES: usize = 8;
 /// A larger file is none of ours: 33 million floors.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -207,17 +206,13 @@ fn encode((checkpoint, floors): &Saved) -> Vec<u8> {
         bytes.extend_from_slice(&floor.version.0.to_be_bytes());
         bytes.extend_from_slice(&floor.position.0.to_be_bytes());
     }
-    bytes.extend_from_slice(&xxh3_64(&bytes).to_be_bytes());
+    seal(&mut bytes);
     bytes
 }
 
 /// Reads a checkpoint; `None` when the bytes are not one. Any bytes are allowed.
 fn decode(bytes: &[u8]) -> Option<Saved> {
-    let (checked, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
-    let (head, floors) = checked.split_at_checked(HEAD_BYTES)?;
-    if u64::from_be_bytes(*check) != xxh3_64(checked) {
-        return None;
-    }
+    let (head, floors) = unsealed(bytes)?.split_at_checked(HEAD_BYTES)?;
     let head: Vec<u64> = head
         .as_chunks::<8>()
         .0

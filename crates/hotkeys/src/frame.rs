@@ -22,8 +22,8 @@
 //! that matter.
 
 use bytes::{BufMut, Bytes};
+use hotshelf_model::sealed::{CHECK_BYTES, number, opened, seal};
 use hotshelf_model::{MessageError, varint};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::hash::KeyHash;
 use crate::slices::Slice;
@@ -41,9 +41,7 @@ pub const FRAME_BUDGET: usize = 8 * 1024;
 
 const MAGIC: [u8; 4] = *b"HShk";
 const FORMAT: u16 = 1;
-const FORMAT_AT: usize = 4;
 const BODY_AT: usize = 56;
-const CHECK_BYTES: usize = 8;
 /// An entry has a byte of difference and one of count, at least.
 const ENTRY_BYTES_MIN: usize = 2;
 /// 139 years after boot; times below it can be added without thought.
@@ -147,20 +145,8 @@ impl Frame {
     /// # Errors
     /// Says why the bytes are no frame.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
-        const DAMAGED: MessageError = MessageError::Undecodable;
-        if bytes.len() > FRAME_BYTES_MAX || !bytes.starts_with(&MAGIC) {
-            return Err(DAMAGED);
-        }
-        let (checked, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(DAMAGED)?;
-        // The check comes before the format: a damaged format must not look like a newer one.
-        if u64::from_be_bytes(*check) != xxh3_64(checked) {
-            return Err(DAMAGED);
-        }
-        let format = number(checked, FORMAT_AT).map(u16::from_be_bytes);
-        if format.ok_or(DAMAGED)? != FORMAT {
-            return Err(MessageError::UnknownFormat);
-        }
-        read(checked).ok_or(DAMAGED)
+        let checked = opened(bytes, MAGIC, FORMAT, FRAME_BYTES_MAX)?;
+        read(checked).ok_or(MessageError::Undecodable)
     }
 
     /// The bytes of a frame.
@@ -231,7 +217,7 @@ fn write(head: &Head, entries: &[Entry]) -> Bytes {
             }
         }
     }
-    bytes.put_u64(xxh3_64(&bytes));
+    seal(&mut bytes);
     debug_assert!(bytes.len() <= FRAME_BYTES_MAX, "the budget is bounded");
     bytes.into()
 }
@@ -284,10 +270,6 @@ fn read_entries(mut body: &[u8], count: usize, tau: u32) -> Option<Vec<Entry>> {
         entries.push(Entry { key, count, unit });
     }
     body.is_empty().then_some(entries)
-}
-
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod message;
 pub mod namespace;
 pub mod product;
 pub mod read;
+pub mod sealed;
 pub mod seams;
 pub mod variant;
 pub mod varint;

@@ -13,13 +13,13 @@
 //! newer format is told from damage. A changed layout or a new kind gets a new format number; golden bytes of every format lie in
 //! `tests/golden/`. There are keys, versions and positions in a message, never a document.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use xxhash_rust::xxh3::xxh3_64;
+use bytes::{BufMut, Bytes};
 
 use crate::bincoded::{self, BorrowDecode, Encode};
 use crate::clock::DbTime;
 use crate::key::{Id, NamespaceName};
 use crate::log::{Hint, LogRow, RECORDS_MAX, Record};
+use crate::sealed::{CHECK_BYTES, number, opened, seal};
 use crate::seams::{Head, Poll};
 use crate::version::{Hist, Position, Timeline, Version};
 
@@ -30,11 +30,9 @@ pub const ASKS_MAX: usize = 512;
 
 const MAGIC: [u8; 4] = *b"HSms";
 const FORMAT: u16 = 1;
-const FORMAT_AT: usize = 4;
 const KIND_AT: usize = 6;
 const HIST_AT: usize = 8;
 const BODY_AT: usize = 16;
-const CHECK_BYTES: usize = 8;
 
 const ROW: u16 = 1;
 const HINT: u16 = 2;
@@ -185,16 +183,7 @@ pub fn encode_answers(answers: &Answers) -> Bytes {
     assert!(answers.answered.len() <= ASKS_MAX, "asks are bounded");
     let poll = &answers.poll;
     assert!(poll.settled && poll.head.primary, "it would prove nothing");
-    let body = AnswersBody {
-        timeline: poll.head.timeline.0,
-        position: poll.head.position.0,
-        now: poll.head.now.0,
-        head_nonce: poll.head_nonce,
-        oldest: poll.oldest.0,
-        version_max: poll.version_max.0,
-        answered: answers.answered.clone(),
-    };
-    framed(ANSWERS, poll.head.hist, &body)
+    framed(ANSWERS, poll.head.hist, &AnswersBody::of(answers))
 }
 
 /// Reads a message. Any bytes are allowed.
@@ -216,49 +205,29 @@ pub fn decode(bytes: &[u8]) -> Result<Message, MessageError> {
 
 fn framed(kind: u16, hist: Hist, body: &impl Encode) -> Bytes {
     let body = bincoded::to_bytes(body);
-    let mut bytes = BytesMut::with_capacity(BODY_AT + body.len() + CHECK_BYTES);
+    let mut bytes = Vec::with_capacity(BODY_AT + body.len() + CHECK_BYTES);
     bytes.put_slice(&MAGIC);
     bytes.put_u16(FORMAT);
     bytes.put_u16(kind);
     bytes.put_u64(hist.0);
     bytes.put_slice(&body);
-    bytes.put_u64(xxh3_64(&bytes));
+    seal(&mut bytes);
     debug_assert!(
         bytes.len() <= MESSAGE_BYTES_MAX,
         "names and ids are bounded"
     );
-    bytes.freeze()
+    bytes.into()
 }
 
-/// The kind, the history and the body. The check comes before the format: a damaged format must not look like a newer one.
+/// The kind, the history and the body.
 fn unframed(bytes: &[u8]) -> Result<(u16, Hist, &[u8]), MessageError> {
-    const DAMAGED: MessageError = MessageError::Undecodable;
-    if bytes.len() > MESSAGE_BYTES_MAX || !bytes.starts_with(&MAGIC) {
-        return Err(DAMAGED);
-    }
-    let (checked, check) = bytes.split_last_chunk::<CHECK_BYTES>().ok_or(DAMAGED)?;
-    if u64::from_be_bytes(*check) != xxh3_64(checked) {
-        return Err(DAMAGED);
-    }
-    if number(checked, FORMAT_AT)
-        .map(u16::from_be_bytes)
-        .ok_or(DAMAGED)?
-        != FORMAT
-    {
-        return Err(MessageError::UnknownFormat);
-    }
-    let kind = number(checked, KIND_AT)
-        .map(u16::from_be_bytes)
-        .ok_or(DAMAGED)?;
-    let hist = number(checked, HIST_AT)
-        .map(u64::from_be_bytes)
-        .ok_or(DAMAGED)?;
-    let body = checked.get(BODY_AT..).ok_or(DAMAGED)?;
-    Ok((kind, Hist(hist), body))
-}
-
-fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
+    let checked = opened(bytes, MAGIC, FORMAT, MESSAGE_BYTES_MAX)?;
+    let parts = || {
+        let kind = number(checked, KIND_AT).map(u16::from_be_bytes)?;
+        let hist = number(checked, HIST_AT).map(u64::from_be_bytes)?;
+        Some((kind, Hist(hist), checked.get(BODY_AT..)?))
+    };
+    parts().ok_or(MessageError::Undecodable)
 }
 
 fn row(hist: Hist, body: &[u8]) -> Option<LogRow> {
@@ -375,6 +344,21 @@ struct AnswersBody {
     oldest: u64,
     version_max: u64,
     answered: Vec<Answered>,
+}
+
+impl AnswersBody {
+    fn of(answers: &Answers) -> Self {
+        let poll = &answers.poll;
+        AnswersBody {
+            timeline: poll.head.timeline.0,
+            position: poll.head.position.0,
+            now: poll.head.now.0,
+            head_nonce: poll.head_nonce,
+            oldest: poll.oldest.0,
+            version_max: poll.version_max.0,
+            answered: answers.answered.clone(),
+        }
+    }
 }
 
 impl<'a> RecordBody<'a> {

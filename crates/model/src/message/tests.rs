@@ -82,9 +82,8 @@ fn some_answers() -> Answers {
 
 /// The same bytes with a right check.
 fn with_check(mut bytes: Vec<u8>) -> Vec<u8> {
-    let end = bytes.len() - CHECK_BYTES;
-    let check = xxh3_64(&bytes[..end]);
-    bytes[end..].copy_from_slice(&check.to_be_bytes());
+    bytes.truncate(bytes.len() - CHECK_BYTES);
+    seal(&mut bytes);
     bytes
 }
 
@@ -197,24 +196,14 @@ fn the_most_answers_fit_and_one_more_is_refused() {
     assert!(bytes.len() <= MESSAGE_BYTES_MAX, "{}", bytes.len());
     assert_eq!(decode(&bytes), Ok(Message::Answers(answers.clone())));
     answers.answered.push(answered(0));
-    let poll = answers.poll;
-    let body = AnswersBody {
-        timeline: poll.head.timeline.0,
-        position: poll.head.position.0,
-        now: poll.head.now.0,
-        head_nonce: poll.head_nonce,
-        oldest: poll.oldest.0,
-        version_max: poll.version_max.0,
-        answered: answers.answered,
-    };
-    let bytes = framed(ANSWERS, Hist(1), &body);
+    let bytes = framed(ANSWERS, Hist(1), &AnswersBody::of(&answers));
     assert_eq!(decode(&bytes), Err(MessageError::Undecodable));
 }
 
 #[test]
 fn a_newer_format_is_told_from_damage() {
     let mut bytes = encode_hint(&some_hint()).to_vec();
-    bytes[FORMAT_AT + 1] = 2;
+    bytes[5] = 2;
     assert_eq!(decode(&bytes), Err(MessageError::Undecodable));
     assert_eq!(
         decode(&with_check(bytes)),
