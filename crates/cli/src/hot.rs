@@ -46,7 +46,7 @@ fn report(args: &HotReportArgs) -> anyhow::Result<()> {
         rows: rows.collect(),
         threshold: args.threshold,
         hot: hot(decisions),
-        late: late.0,
+        late,
         report,
         tallies,
     };

@@ -74,6 +74,6 @@ pub use frame::{Entry, Frame, Framed, Framer, Sender};
 pub use hash::KeyHash;
 pub use poisson::Window;
 pub use provisional::{Alone, Found, Provisional};
-pub use replay::{Late, Replay, Replayed};
+pub use replay::{Replay, Replayed};
 pub use rules::{Action, RuleText, Rules};
 pub use slices::{Counted, SLICE, Slice, Slices};

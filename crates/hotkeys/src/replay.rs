@@ -97,12 +97,13 @@ impl Replay {
         }
     }
 
-    /// Counts what is left, and says what was decided, in the order of time.
-    pub fn finish(mut self) -> (Vec<Replayed>, Late) {
+    /// Counts what is left. Says what was decided, in the order of time, and how many reads came more than two seconds out of order and were
+    /// not counted.
+    pub fn finish(mut self) -> (Vec<Replayed>, u64) {
         while let Some((second, reads)) = self.seconds.pop_first() {
             self.count(second, reads);
         }
-        (self.decisions, Late(self.late))
+        (self.decisions, self.late)
     }
 
     fn count(&mut self, second: u64, mut reads: Vec<Read>) {
@@ -168,10 +169,6 @@ impl Replay {
     }
 }
 
-/// Reads that came more than two seconds out of order, and were not counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Late(pub u64);
-
 /// Puts reads into the order of time, and over the whole second where none tells a part of it.
 fn spread(reads: &mut [Read]) {
     if reads.iter().all(|read| read.ms == 0) {
@@ -230,7 +227,7 @@ mod tests {
             reads(&mut replay, 40..80, "lamp", 20, whole);
             let (decisions, late) = replay.finish();
             let told = told(&decisions);
-            assert_eq!(late, Late(0));
+            assert_eq!(late, 0);
             assert_eq!(told.len(), 2, "{told:?}");
             assert_eq!(told[0], (20, "+lamp".into()));
             assert_eq!(told[1].1, "-lamp");
@@ -261,7 +258,7 @@ mod tests {
         reads(&mut replay, 10..11, "lamp", 7, false);
         let (decisions, late) = replay.finish();
         assert_eq!(told(&decisions)[0].1, "+lamp");
-        assert_eq!(late, Late(7));
+        assert_eq!(late, 7);
     }
 
     #[test]

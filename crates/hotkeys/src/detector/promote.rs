@@ -32,11 +32,7 @@ impl Detector {
         if matches!(self.health, Health::Frozen | Health::Blind) {
             return;
         }
-        let Some(tracked) = self
-            .tracked
-            .get(&hash)
-            .filter(|tracked| tracked.hot.is_none())
-        else {
+        let Some(tracked) = self.candidate(hash) else {
             return;
         };
         // A late frame may complete a window that ended then, or one that ends now.
@@ -114,13 +110,15 @@ impl Detector {
         self.decide(Decision::Promote(promotion));
     }
 
+    /// What is known of a key that is not hot.
+    fn candidate(&self, hash: KeyHash) -> Option<&Tracked> {
+        let tracked = self.tracked.get(&hash)?;
+        tracked.hot.is_none().then_some(tracked)
+    }
+
     /// Promotes without a count.
     pub(super) fn promote_for(&mut self, hash: KeyHash, slot: u64, why: PromotionReason) {
-        let Some(tracked) = self
-            .tracked
-            .get(&hash)
-            .filter(|tracked| tracked.hot.is_none())
-        else {
+        let Some(tracked) = self.candidate(hash) else {
             return;
         };
         let is_never = matches!(tracked.verdict(&self.rules), Some(Verdict::Never));
