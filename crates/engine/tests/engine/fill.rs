@@ -11,7 +11,7 @@ use hotshelf_model::{
 use hotshelf_testkit::FakeLeases;
 use tokio::task::JoinHandle;
 
-use crate::shop::{Node, Shop, key};
+use crate::shop::{Node, Shop, key, settled};
 
 async fn stampede(nodes: &[Arc<Node>], callers: usize) {
     let reads = (0..callers).map(|caller| {
@@ -201,7 +201,7 @@ async fn a_full_queue_sheds_and_what_is_held_is_served_stale() {
         shop.origin.requests.waiting() >= 1
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    settled(Duration::from_millis(20)).await;
     let (document, _, fresh) = node.read("lamp").await;
     assert_eq!(
         (document.as_str(), fresh),
@@ -244,7 +244,7 @@ async fn an_old_copy_is_refreshed_in_the_background_and_l2_is_asked_first() {
         shop.l2.keys_looked_up() > looked_up
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settled(Duration::from_secs(1)).await;
     assert_eq!(
         shop.origin.fetches(),
         2,
@@ -390,7 +390,7 @@ async fn a_reader_does_not_queue_behind_warm_ups_not_even_those_of_another_node(
         }));
         tokio::task::yield_now().await;
     }
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    settled(Duration::from_millis(10)).await;
     for node in &nodes {
         let asked = tokio::time::Instant::now();
         assert_eq!(node.read("lamp").await.1, TierName::Origin);

@@ -12,7 +12,7 @@ use hotshelf_model::{
 };
 use hotshelf_testkit::{FakeHub, FakeOrigin};
 
-use crate::shop::{Node, Shop, key, products};
+use crate::shop::{Node, Shop, key, products, settled};
 
 /// A log that counts how often it is to be renewed, and refuses the first times.
 #[derive(Debug)]
@@ -272,6 +272,6 @@ async fn a_node_that_stops_leaves_the_lead_to_the_next_at_once() {
     let next = Office::of(&shop);
     // No time passes, so the first lease would not end.
     leader(&shop, &next).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    settled(Duration::from_secs(10)).await;
     assert_eq!(office.acquired(), 1, "who has resigned leads no more");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hotshelf_engine::{Answer, Cache, Freshness, HotKey, HotReason, Promotion, ReadOptions};
+use hotshelf_engine::{Answer, Cache, Freshness, HotKey, HotReason, PromotionOutcome, ReadOptions};
 use hotshelf_model::{
     BoxFuture, DbTime, Error, ErrorKind, Fetch, FetchRequest, Id, Key, LeaseOutcome, LeaseToken,
     Leases, NamespaceName, Origin, TierKey, TierName, Versions,
@@ -12,7 +12,7 @@ use hotshelf_model::{
 use hotshelf_testkit::{FakeHub, FakeLeases, FakeOrigin};
 use tokio::sync::Semaphore;
 
-use crate::shop::{Node, Shop, key, products};
+use crate::shop::{Node, Shop, key, products, settled};
 
 const LAMP: &str = r#"{"id":"lamp","price":10}"#;
 
@@ -39,7 +39,7 @@ async fn held(node: &Node, id: &str) {
 
 async fn promoted(node: &Node, id: &str) {
     let outcome = node.cache.promote(&[key(id)], HotReason::Detected);
-    assert_eq!(outcome, [Promotion::Promoted]);
+    assert_eq!(outcome, [PromotionOutcome::Promoted]);
     held(node, id).await;
 }
 
@@ -285,9 +285,9 @@ async fn a_reader_who_waits_for_the_keeper_waits_no_longer_than_readers_of_other
     })
     .await;
     let lamp = read("lamp");
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    settled(Duration::from_millis(10)).await;
     let later = read("later");
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    settled(Duration::from_millis(10)).await;
     shop.origin.delay(Duration::from_millis(100));
     shop.origin.requests.release();
     busy.await.unwrap();
@@ -335,12 +335,8 @@ async fn it_is_refreshed_ahead_of_expiry_although_nobody_reads_it() {
     assert_eq!(shop.origin.fetches(), 2, "one refresh for both nodes");
 }
 
-#[tokio::test(start_paused = true)]
-async fn after_a_resync_it_is_checked_and_after_a_bump_fetched_although_nobody_reads_it() {
-    let shop = Shop::with_lamp();
-    let node = shop.node().await;
-    promoted(&node, "lamp").await;
-    let fetches = shop.origin.fetches_of("lamp");
+/// Waits until the lamp, which is hot, has been checked after a resync.
+async fn resynced(shop: &Shop, node: &Node) {
     shop.lose_rows();
     node.catch_up().await;
     node.until("it is checked", |_| shop.origin.versions_calls() == 1)
@@ -349,6 +345,15 @@ async fn after_a_resync_it_is_checked_and_after_a_bump_fetched_although_nobody_r
         node.cache.try_get(&key("lamp")).is_some()
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_resync_it_is_checked_and_after_a_bump_fetched_although_nobody_reads_it() {
+    let shop = Shop::with_lamp();
+    let node = shop.node().await;
+    promoted(&node, "lamp").await;
+    let fetches = shop.origin.fetches_of("lamp");
+    resynced(&shop, &node).await;
     assert_eq!(shop.origin.fetches_of("lamp"), fetches);
     shop.origin.bump(&products());
     node.catch_up().await;
@@ -374,7 +379,7 @@ async fn an_origin_that_is_down_gets_few_attempts_and_readers_of_other_keys_thei
         shop.origin.requests.waiting() >= 2
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settled(Duration::from_secs(1)).await;
     assert_eq!(shop.origin.requests.waiting(), 2, "its share, and no more");
     shop.origin.requests.release();
     assert_eq!(node.read("other").await.0, "other");
@@ -389,7 +394,7 @@ async fn an_origin_that_is_down_gets_few_attempts_and_readers_of_other_keys_thei
     shop.l2.clear();
     node.l3.clear();
     shop.l2.fail(hotshelf_model::UnavailableReason::Open);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    settled(Duration::from_secs(5)).await;
     let attempts = shop.origin.fetches() - fetches;
     assert!(attempts <= 60, "{attempts} statements for 200 keys");
     shop.origin.recover();
@@ -419,14 +424,14 @@ async fn a_thousand_prices_that_flip_at_midnight_cause_no_fetch_at_midnight() {
     }
     let fetched = shop.origin.documents();
     node.pass(Duration::from_secs(80)).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settled(Duration::from_secs(1)).await;
     assert_eq!(shop.origin.documents(), fetched, "it is too early");
     node.pass(Duration::from_secs(30)).await;
     node.until("all are fetched ahead", |_| {
         shop.origin.documents() == fetched + 1_000
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    settled(Duration::from_secs(1)).await;
     assert_eq!(node.read("p7").await, from_l1("old"));
     // What is asked of the database from now on waits for ever.
     shop.origin.requests.hold();
@@ -481,14 +486,7 @@ async fn a_copy_that_is_checked_keeps_the_document_that_follows_it() {
     let shop = Shop::new();
     let midnight = midnight(&shop);
     let node = staged(&shop, midnight).await;
-    shop.lose_rows();
-    node.catch_up().await;
-    node.until("it is checked", |_| shop.origin.versions_calls() == 1)
-        .await;
-    node.until("it is fresh", |node| {
-        node.cache.try_get(&key("lamp")).is_some()
-    })
-    .await;
+    resynced(&shop, &node).await;
     shop.origin.requests.hold();
     node.pass(midnight.since(shop.origin.now())).await;
     assert_eq!(node.read("lamp").await, from_l1("new"));
@@ -522,7 +520,7 @@ async fn a_fetch_ahead_gives_nobody_else_a_document_of_its_moment() {
     node.until("it is wanted anew", |node| node.cache.status().fills == 2)
         .await;
     node.pass(Duration::from_secs(110)).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    settled(Duration::from_millis(600)).await;
     shop.origin.requests.release();
     busy.await.unwrap().unwrap();
     held(&node, "vase").await;
@@ -590,6 +588,9 @@ async fn what_no_reason_makes_hot() {
     let outcomes = node
         .cache
         .promote(&[key("lamp"), elsewhere], HotReason::Pinned);
-    assert_eq!(outcomes, [Promotion::Banned, Promotion::Unknown]);
+    assert_eq!(
+        outcomes,
+        [PromotionOutcome::Banned, PromotionOutcome::Unknown]
+    );
     assert!(node.cache.hot_keys().is_empty());
 }

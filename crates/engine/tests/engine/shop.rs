@@ -155,6 +155,12 @@ async fn caught_up(node: Node) -> Node {
     node
 }
 
+/// Lets everything happen that can within this time of the runtime's clock. That clock is paused: it moves only while no task can go on, so
+/// this waits until all have come to rest, and takes no time.
+pub(crate) async fn settled(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 impl Node {
     pub(crate) async fn get(&self, id: &str) -> Result<Answer, Error> {
         self.cache.get(&key(id), ReadOptions::default()).await
