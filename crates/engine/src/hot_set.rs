@@ -89,7 +89,7 @@ impl HotReasons {
 
 /// What became of an attempt to promote a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Promotion {
+pub enum PromotionOutcome {
     /// It is hot from now on.
     Promoted,
     /// It was hot already, and now has this reason too.
@@ -102,23 +102,23 @@ pub enum Promotion {
     Unknown,
 }
 
-impl Promotion {
-    const ALL: [Promotion; 5] = [
-        Promotion::Promoted,
-        Promotion::Known,
-        Promotion::Banned,
-        Promotion::Full,
-        Promotion::Unknown,
+impl PromotionOutcome {
+    const ALL: [PromotionOutcome; 5] = [
+        PromotionOutcome::Promoted,
+        PromotionOutcome::Known,
+        PromotionOutcome::Banned,
+        PromotionOutcome::Full,
+        PromotionOutcome::Unknown,
     ];
 
     /// The word in metrics and answers.
     pub fn as_str(self) -> &'static str {
         match self {
-            Promotion::Promoted => "promoted",
-            Promotion::Known => "known",
-            Promotion::Banned => "banned",
-            Promotion::Full => "full",
-            Promotion::Unknown => "unknown",
+            PromotionOutcome::Promoted => "promoted",
+            PromotionOutcome::Known => "known",
+            PromotionOutcome::Banned => "banned",
+            PromotionOutcome::Full => "full",
+            PromotionOutcome::Unknown => "unknown",
         }
     }
 }
@@ -176,15 +176,16 @@ impl HotSet {
     pub(crate) fn new(settings: HotSettings, l1_bytes_max: u64) -> Self {
         let bytes_max = l1_bytes_max / 100 * u64::from(settings.l1_share_percent.min(100));
         let demotions = |cause: &'static str| metric::DEMOTIONS.counter(&[("cause", cause)]);
-        let promotions =
-            |outcome: Promotion| metric::PROMOTIONS.counter(&[("outcome", outcome.as_str())]);
+        let promotions = |outcome: PromotionOutcome| {
+            metric::PROMOTIONS.counter(&[("outcome", outcome.as_str())])
+        };
         HotSet {
             state: RwLock::new(State::new(settings.keys_max, bytes_max)),
             settings,
             count: AtomicUsize::new(0),
             wanted: Notify::new(),
             counters: HotCounters {
-                promotions: Promotion::ALL.map(promotions),
+                promotions: PromotionOutcome::ALL.map(promotions),
                 demoted: demotions("demoted"),
                 banned: demotions("banned"),
                 displaced: demotions("displaced"),
@@ -215,10 +216,10 @@ impl HotSet {
     }
 
     /// Gives a key a reason. One that was not hot is not tried for until [`HotSet::tried`]: its copy is fetched a little later.
-    pub(crate) fn promote(&self, key: &Key, reason: HotReason, now: Boot) -> Promotion {
+    pub(crate) fn promote(&self, key: &Key, reason: HotReason, now: Boot) -> PromotionOutcome {
         let (outcome, displaced) = self.change(|state| state.promote(key, reason, now));
         self.counters.displaced.increment(u64::from(displaced));
-        if outcome == Promotion::Promoted {
+        if outcome == PromotionOutcome::Promoted {
             // A keeper without any keys sleeps.
             self.wanted.notify_one();
         }
@@ -226,8 +227,10 @@ impl HotSet {
         outcome
     }
 
-    pub(crate) fn count(&self, outcome: Promotion) {
-        let at = Promotion::ALL.iter().position(|&known| known == outcome);
+    pub(crate) fn count(&self, outcome: PromotionOutcome) {
+        let at = PromotionOutcome::ALL
+            .iter()
+            .position(|&known| known == outcome);
         self.counters.promotions[at.unwrap_or_default()].increment(1);
     }
 

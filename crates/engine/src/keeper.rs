@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::cache::{Cache, Engine, Source};
 use crate::fill::Fill;
 use crate::flight::{Begun, Landed};
-use crate::hot_set::{HotKey, HotReason, HotSet, Listed, Promotion};
+use crate::hot_set::{HotKey, HotReason, HotSet, Listed, PromotionOutcome};
 use crate::settings::Class;
 
 /// How often every hot key is looked at.
@@ -199,17 +199,17 @@ impl Cache {
     /// that has several reasons stays hot until each is taken back. Returns what became of each, in order.
     ///
     /// A pin takes the place of the last promoted key that is not pinned when there is no room for another.
-    pub fn promote(&self, keys: &[Key], reason: HotReason) -> Vec<Promotion> {
+    pub fn promote(&self, keys: &[Key], reason: HotReason) -> Vec<PromotionOutcome> {
         let engine = &self.engine;
         let (hot, now) = (&engine.l1.hot, engine.clock.now());
         let mut fresh = Vec::new();
         let mut promote = |key: &Key| {
             if engine.source(key).is_err() {
-                hot.count(Promotion::Unknown);
-                return Promotion::Unknown;
+                hot.count(PromotionOutcome::Unknown);
+                return PromotionOutcome::Unknown;
             }
             let outcome = hot.promote(key, reason, now);
-            if outcome == Promotion::Promoted {
+            if outcome == PromotionOutcome::Promoted {
                 engine.l1.weigh(key);
                 fresh.push(key.clone());
             }

@@ -39,7 +39,7 @@ mod interleavings;
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus};
 pub use changes::{Change, Changes};
-pub use hot_set::{HotKey, HotReason, HotReasons, Promotion};
+pub use hot_set::{HotKey, HotReason, HotReasons, PromotionOutcome};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings, HotSettings, ReadOptions};

@@ -6,7 +6,7 @@
 
 pub use hotshelf_engine::{
     Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness, HotKey,
-    HotReason, HotReasons, HotSettings, ProcessBus, Promotion, ReadOptions,
+    HotReason, HotReasons, HotSettings, ProcessBus, PromotionOutcome, ReadOptions,
 };
 pub use hotshelf_model as model;
 

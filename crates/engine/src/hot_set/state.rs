@@ -5,7 +5,7 @@ use std::hash::BuildHasherDefault;
 
 use hotshelf_model::{Boot, Key};
 
-use super::{HotReason, HotReasons, Listed, Promotion};
+use super::{HotReason, HotReasons, Listed, PromotionOutcome};
 use crate::l1::KeyHasher;
 
 /// Whether there is room for a copy.
@@ -93,17 +93,22 @@ impl State {
     }
 
     /// Returns also whether another key had to give way.
-    pub(super) fn promote(&mut self, key: &Key, reason: HotReason, now: Boot) -> (Promotion, bool) {
+    pub(super) fn promote(
+        &mut self,
+        key: &Key,
+        reason: HotReason,
+        now: Boot,
+    ) -> (PromotionOutcome, bool) {
         if self.banned.contains(key) {
-            return (Promotion::Banned, false);
+            return (PromotionOutcome::Banned, false);
         }
         if let Some(hot) = self.hot.get_mut(key) {
             hot.reasons = hot.reasons.with(reason);
-            return (Promotion::Known, false);
+            return (PromotionOutcome::Known, false);
         }
         let is_full = self.hot.len() >= self.keys_max;
         if is_full && !(reason == HotReason::Pinned && self.give_way()) {
-            return (Promotion::Full, false);
+            return (PromotionOutcome::Full, false);
         }
         self.promotions += 1;
         let hot = Hot {
@@ -118,7 +123,7 @@ impl State {
             is_wanted: false,
         };
         self.hot.insert(key.clone(), hot);
-        (Promotion::Promoted, is_full)
+        (PromotionOutcome::Promoted, is_full)
     }
 
     /// Removes the last promoted key that is not pinned; says whether there was one.

@@ -21,7 +21,7 @@ fn hot_set() -> HotSet {
     HotSet::new(settings, 2_000)
 }
 
-fn promote(hot: &HotSet, id: &str, reason: HotReason) -> Promotion {
+fn promote(hot: &HotSet, id: &str, reason: HotReason) -> PromotionOutcome {
     let outcome = hot.promote(&key(id), reason, NOW);
     hot.tried(&key(id), true);
     outcome
@@ -37,9 +37,12 @@ fn a_key_is_hot_until_its_last_reason_is_taken_back() {
     let set = hot_set();
     assert_eq!(
         promote(&set, "lamp", HotReason::Detected),
-        Promotion::Promoted
+        PromotionOutcome::Promoted
     );
-    assert_eq!(promote(&set, "lamp", HotReason::Pinned), Promotion::Known);
+    assert_eq!(
+        promote(&set, "lamp", HotReason::Pinned),
+        PromotionOutcome::Known
+    );
     set.demote(&key("lamp"), HotReason::Detected);
     set.demote(&key("lamp"), HotReason::Provisional);
     let reasons: Vec<_> = set.list()[0].reasons.iter().collect();
@@ -55,13 +58,25 @@ fn there_are_no_more_keys_than_there_may_be_and_a_pin_takes_the_place_of_the_las
     for id in ["a", "b", "c"] {
         promote(&set, id, HotReason::Detected);
     }
-    assert_eq!(promote(&set, "d", HotReason::Detected), Promotion::Full);
-    assert_eq!(promote(&set, "e", HotReason::Pinned), Promotion::Promoted);
+    assert_eq!(
+        promote(&set, "d", HotReason::Detected),
+        PromotionOutcome::Full
+    );
+    assert_eq!(
+        promote(&set, "e", HotReason::Pinned),
+        PromotionOutcome::Promoted
+    );
     assert_eq!(hot(&set), ["a", "b", "e"]);
     for id in ["f", "g"] {
-        assert_eq!(promote(&set, id, HotReason::Pinned), Promotion::Promoted);
+        assert_eq!(
+            promote(&set, id, HotReason::Pinned),
+            PromotionOutcome::Promoted
+        );
     }
-    assert_eq!(promote(&set, "h", HotReason::Pinned), Promotion::Full);
+    assert_eq!(
+        promote(&set, "h", HotReason::Pinned),
+        PromotionOutcome::Full
+    );
     assert_eq!(hot(&set), ["e", "f", "g"], "pins do not displace pins");
 }
 
@@ -71,11 +86,14 @@ fn what_is_banned_is_not_hot_for_any_reason() {
     promote(&set, "lamp", HotReason::Pinned);
     set.ban([key("lamp"), key("vase")]);
     assert!(hot(&set).is_empty());
-    assert_eq!(promote(&set, "vase", HotReason::Pinned), Promotion::Banned);
+    assert_eq!(
+        promote(&set, "vase", HotReason::Pinned),
+        PromotionOutcome::Banned
+    );
     set.ban([key("vase")]);
     assert_eq!(
         promote(&set, "lamp", HotReason::Detected),
-        Promotion::Promoted
+        PromotionOutcome::Promoted
     );
 }
 
