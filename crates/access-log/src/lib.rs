@@ -5,7 +5,7 @@
 //! and [`lines`] give the lines of a file, [`parse`] tells when which key was read, [`events`] does so for whole files, ours included,
 //! and [`report`] counts.
 //!
-//! **Invariant:** what is counted is what could be logged: every record goes to the counting function, whatever the log's mode or state.
+//! **Invariant:** what is counted is what could be logged: every record goes to whoever counts, whatever the log's mode or state.
 #![warn(missing_docs)]
 
 pub mod block;
@@ -31,6 +31,6 @@ pub use follow::{Follow, FollowTally};
 pub use held::{HeldRead, ReadRecorder};
 pub use parse::{Event, Format, KeyPattern, Parser};
 pub use record::{AccessRecord, TEXT_BYTES_MAX};
-pub use recorder::{Access, Clocks, LogMode, Recorder, RecorderSettings, Recording};
+pub use recorder::{Access, Clocks, Counting, LogMode, Recorder, RecorderSettings, Recording};
 pub use report::{Peaks, Report, utc};
 pub use writer::{LogFormat, Writer, WriterSettings};

@@ -2,7 +2,7 @@
 //!
 //! Each thread pushes into a ring of its own, made when it records for the first time: a push waits for nobody and allocates nothing,
 //! and into a full ring it pushes nothing and counts that. The drainer, one thread, takes from all rings a hundred times a second, hands
-//! each record to the counting function, and gathers those that are to be logged into chunks. A second thread compresses and writes
+//! each record to whoever counts, and gathers those that are to be logged into chunks. A second thread compresses and writes
 //! them, so that a slow disk costs records of the log and never the counts. When a thread ends, the drainer takes what is left in its
 //! ring and frees it.
 
@@ -30,6 +30,25 @@ pub trait Access: Send + 'static {
 
     /// The record that the log gets; `at_ms` is [`Access::at`] on the wall clock.
     fn record(&self, at_ms: u64) -> AccessRecord<'_>;
+}
+
+/// Counts what was read. It is called on one thread, between other work, and must not wait, because the rings fill up meanwhile. A panic
+/// costs what the call was about.
+///
+/// A closure that takes a record is one that counts and does nothing else.
+pub trait Counting<R>: Send + 'static {
+    /// Counts one record. Those of a thread come in their order.
+    fn count(&mut self, access: &R);
+
+    /// A pass over all rings has ended, as it does a hundred times a second: what was recorded before the moment `_now` has been
+    /// counted, apart from the `_dropped` records since the last pass for which there was no room.
+    fn passed(&mut self, _now: Boot, _dropped: u64) {}
+}
+
+impl<R, F: FnMut(&R) + Send + 'static> Counting<R> for F {
+    fn count(&mut self, access: &R) {
+        self(access);
+    }
 }
 
 /// Which records are logged. All are counted.
@@ -104,9 +123,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Starts to take records: each is handed to `count`, and to the writer, if there is one, as the mode says. `count` is called on
-    /// one thread, in the order of each thread's records; it must not wait, because the rings fill up meanwhile. When it panics, the
-    /// record is lost.
+    /// Starts to take records: each is handed to `counting`, and to the writer, if there is one, as the mode says.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -114,7 +131,7 @@ impl Recording {
         settings: RecorderSettings,
         clocks: Clocks,
         log: Option<(Writer, LogMode)>,
-        count: impl FnMut(&R) + Send + 'static,
+        counting: impl Counting<R>,
     ) -> Result<(Recorder<R>, Recording), Error> {
         let failed = |error: std::io::Error| {
             Error::new(
@@ -127,7 +144,7 @@ impl Recording {
         let log = log.map(|(writer, mode)| Log::start(writer, mode, &settings, &clocks));
         let log = log.transpose().map_err(failed)?;
         let (stop, stopped) = channel();
-        let drainer = Drainer::new(Arc::clone(&rings), clocks, log, count);
+        let drainer = Drainer::new(Arc::clone(&rings), clocks, log, counting);
         let drainer = Builder::new()
             .name("access-drain".to_owned())
             .spawn(move || drainer.run(&stopped, settings.drain_interval))

@@ -14,7 +14,7 @@ use hotshelf_telemetry::{Counter, Gauge};
 use rtrb::Consumer;
 
 use super::ring::Rings;
-use super::{Access, Clocks, LogMode, RecorderSettings};
+use super::{Access, Clocks, Counting, LogMode, RecorderSettings};
 use crate::block::{BlockBuilder, frame};
 use crate::json::push_line;
 use crate::record::AccessRecord;
@@ -27,26 +27,29 @@ const LINES_BYTES: usize = 128 * 1024;
 /// The wall clock is compared with the boot clock so often: it may be set while the node runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) struct Drainer<R, F> {
+pub(super) struct Drainer<R, C> {
     rings: Arc<Rings<R>>,
     taken: Vec<Consumer<R>>,
     clocks: Clocks,
     log: Option<Log>,
-    count: F,
+    counting: C,
     counted: Counter,
+    dropped: Counter,
     panics: Counter,
     ring_gauge: Gauge,
 }
 
-impl<R: Access, F: FnMut(&R)> Drainer<R, F> {
-    pub(super) fn new(rings: Arc<Rings<R>>, clocks: Clocks, log: Option<Log>, count: F) -> Self {
+impl<R: Access, C: Counting<R>> Drainer<R, C> {
+    pub(super) fn new(rings: Arc<Rings<R>>, clocks: Clocks, log: Option<Log>, counting: C) -> Self {
+        let records = |outcome| ACCESS_RECORDS.counter(&[("outcome", outcome)]);
         Drainer {
             rings,
             taken: Vec::new(),
             clocks,
             log,
-            count,
-            counted: ACCESS_RECORDS.counter(&[("outcome", "counted")]),
+            counting,
+            counted: records("counted"),
+            dropped: records("dropped"),
             panics: ACCESS_PANICS.counter(&[]),
             ring_gauge: ACCESS_RINGS.gauge(&[]),
         }
@@ -68,8 +71,8 @@ impl<R: Access, F: FnMut(&R)> Drainer<R, F> {
 
     /// Takes what is in the rings now.
     fn pass(&mut self) {
-        self.rings.take_new(&mut self.taken);
         let now = self.clocks.boot.now();
+        self.rings.take_new(&mut self.taken);
         if let Some(log) = &mut self.log {
             log.wall.look(now, &self.clocks);
         }
@@ -78,15 +81,22 @@ impl<R: Access, F: FnMut(&R)> Drainer<R, F> {
             let mut left = self.taken[at].slots();
             self.counted.increment(left as u64);
             while left > 0 {
-                let drained = catch_unwind(AssertUnwindSafe(|| self.drain(at, &mut left)));
-                if drained.is_err() {
-                    self.panics.increment(1);
-                }
+                self.guarded(|drainer| drainer.drain(at, &mut left));
             }
         }
         self.free_rings();
+        let dropped = self.rings.take_dropped();
+        self.dropped.increment(dropped);
+        self.guarded(|drainer| drainer.counting.passed(now, dropped));
         if let Some(log) = &mut self.log {
             log.flush_if_due(now);
+        }
+    }
+
+    /// Whoever counts may panic; that does not end the recording.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.panics.increment(1);
         }
     }
 
@@ -97,7 +107,7 @@ impl<R: Access, F: FnMut(&R)> Drainer<R, F> {
         };
         for access in chunk {
             *left -= 1;
-            (self.count)(&access);
+            self.counting.count(&access);
             if let Some(log) = &mut self.log {
                 log.take(&access);
             }

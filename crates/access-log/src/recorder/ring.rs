@@ -5,8 +5,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use hotshelf_telemetry::Counter;
-use hotshelf_telemetry::metric::ACCESS_RECORDS;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -46,7 +44,8 @@ pub(super) struct Rings<R> {
     count: AtomicUsize,
     /// Rings that the drainer has not taken over yet.
     new: Mutex<Vec<Consumer<R>>>,
-    dropped: Counter,
+    /// Records for which there was no room, since somebody asked.
+    dropped: AtomicU64,
 }
 
 impl<R> fmt::Debug for Rings<R> {
@@ -67,7 +66,7 @@ impl<R: Send + 'static> Rings<R> {
             rings_max,
             count: AtomicUsize::new(0),
             new: Mutex::new(Vec::new()),
-            dropped: ACCESS_RECORDS.counter(&[("outcome", "dropped")]),
+            dropped: AtomicU64::new(0),
         }
     }
 
@@ -94,7 +93,8 @@ impl<R: Send + 'static> Rings<R> {
         });
         // The record itself is dropped after the cell has been given back.
         if !matches!(pushed, Ok(Ok(()))) {
-            self.dropped.increment(1);
+            // Relaxed: a number, of nothing that lies elsewhere.
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -120,6 +120,11 @@ impl<R: Send + 'static> Rings<R> {
     /// Moves rings that were made since the last call to `taken`.
     pub(super) fn take_new(&self, taken: &mut Vec<Consumer<R>>) {
         taken.append(&mut self.new.lock());
+    }
+
+    /// How many records were dropped since the last call.
+    pub(super) fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
     }
 
     /// Says that so many rings were freed.

@@ -195,6 +195,62 @@ fn a_count_that_panics_costs_one_record() {
     assert_eq!(*counted.lock(), [0, 1, 2, 4, 5]);
 }
 
+/// Counts, and notes what it is told after each pass.
+#[derive(Default)]
+struct Passes {
+    counted: u64,
+    /// How many were counted before, the moment, and the records dropped.
+    passed: Arc<Mutex<Vec<(u64, Boot, u64)>>>,
+    panics: bool,
+}
+
+impl Counting<Read> for Passes {
+    fn count(&mut self, _read: &Read) {
+        self.counted += 1;
+    }
+
+    fn passed(&mut self, now: Boot, dropped: u64) {
+        self.passed.lock().push((self.counted, now, dropped));
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+#[test]
+fn after_a_pass_whoever_counts_is_told_the_moment_and_what_was_dropped() {
+    let counting = Passes::default();
+    let passed = Arc::clone(&counting.passed);
+    let clock = Arc::new(ManualClock::new());
+    let boot: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let clocks = Clocks {
+        boot,
+        wall_ms: || WALL_MS,
+    };
+    let settings = RecorderSettings {
+        ring_records: 8,
+        // The only pass is the last.
+        drain_interval: LIMIT,
+        ..RecorderSettings::default()
+    };
+    let (recorder, recording) = Recording::start(settings, clocks, None, counting).unwrap();
+    (0..11).for_each(|number| recorder.record(read(number)));
+    clock.advance(Duration::from_secs(1));
+    recording.stop();
+    assert_eq!(*passed.lock(), [(8, NOW.plus(Duration::from_secs(1)), 3)]);
+}
+
+#[test]
+fn a_panic_after_a_pass_ends_nothing() {
+    let counting = Passes {
+        panics: true,
+        ..Passes::default()
+    };
+    let passed = Arc::clone(&counting.passed);
+    let (_recorder, recording) =
+        Recording::start(RecorderSettings::default(), clocks(), None, counting).unwrap();
+    wait_until("there was another pass", LIMIT, || passed.lock().len() > 1);
+    recording.stop();
+}
+
 #[test]
 fn two_recorders_on_one_thread_do_not_mix() {
     let (first, first_recording, first_counted) = counting(RecorderSettings::default());
