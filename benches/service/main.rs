@@ -6,6 +6,7 @@ mod floor;
 mod handler;
 mod load;
 mod servers;
+mod subscribers;
 mod syscalls;
 mod wrk;
 
@@ -102,15 +103,15 @@ fn run(args: &Args) -> anyhow::Result<()> {
         )?,
         None => table::say("wrk is not installed: apt-get install wrk"),
     }
-    if !args.wants("calls") {
-        return Ok(());
+    if args.wants("calls") {
+        let few = &reads[..reads.len() / 10];
+        count_calls(&servers.all, &load, few, folder.path())?;
     }
-    count_calls(
-        &servers.all,
-        &load,
-        &reads[..reads.len() / 10],
-        folder.path(),
-    )
+    drop(servers);
+    if args.wants("subscribers") {
+        subscribers::measure(args, folder.path())?;
+    }
+    Ok(())
 }
 
 /// Nodes with one worker and with as many as they choose, their L1 filled by `fill`.
@@ -122,14 +123,17 @@ fn nodes(
 ) -> anyhow::Result<Vec<Server>> {
     let program = servers::hotshelf_program(args)?;
     let kinds = [
-        ("hotshelf serve, 1 worker", Some(1)),
-        ("hotshelf serve, as it comes", None),
+        (
+            "hotshelf serve, 1 worker",
+            vec!["http.workers=1".to_owned()],
+        ),
+        ("hotshelf serve, as it comes", Vec::new()),
     ];
-    let node = |(number, (name, workers)): (usize, (&'static str, Option<usize>))| {
+    let node = |(number, (name, settings)): (usize, (&'static str, Vec<String>))| {
         let own = folder.join(format!("node-{number}"));
         std::fs::create_dir(&own)?;
         catalogue::write(&own, count)?;
-        let node = servers::hotshelf(name, &program, &own, workers, &path(0))?;
+        let node = servers::hotshelf(name, &program, &own, &settings, &path(0))?;
         fill(node.port)?;
         hit(&node)?;
         Ok(node)

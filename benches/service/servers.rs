@@ -59,6 +59,15 @@ impl Server {
         self.pids()?.into_iter().map(cpu::nanos_of).sum()
     }
 
+    /// Bytes of memory that the process itself has in use.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+        let kibibytes = kibibytes.context("the kernel does not tell the resident memory")?;
+        Ok(kibibytes.parse::<f64>()? * 1024.0)
+    }
+
     /// The share of system time in all processor time so far.
     pub(crate) fn system_share(&self) -> anyhow::Result<f64> {
         let (mut user, mut system) = (0.0, 0.0);
@@ -115,12 +124,12 @@ pub(crate) fn hotshelf_program(args: &Args) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// `hotshelf serve` over the SQLite database in a folder, with as many threads for connections as it chooses or is told.
+/// `hotshelf serve` over the SQLite database in a folder, with these `settings` besides.
 pub(crate) fn hotshelf(
     name: &'static str,
     program: &Path,
     folder: &Path,
-    workers: Option<usize>,
+    settings: &[String],
     probe: &str,
 ) -> anyhow::Result<Server> {
     let (port, admin) = (free_port(), free_port());
@@ -134,8 +143,8 @@ pub(crate) fn hotshelf(
     ] {
         command.arg("--set").arg(format!("{key}={value}"));
     }
-    if let Some(workers) = workers {
-        command.arg("--set").arg(format!("http.workers={workers}"));
+    for setting in settings {
+        command.arg("--set").arg(setting);
     }
     command.stdout(Stdio::null());
     Server::start(name, port, probe, &mut command)

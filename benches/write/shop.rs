@@ -155,6 +155,11 @@ impl Shop {
         Ok(())
     }
 
+    /// Where a database is.
+    pub(crate) fn url(&self, triggers: Triggers) -> String {
+        self.server.url(triggers.database())
+    }
+
     /// Runs a script of `pgbench`, and gives what it prints.
     pub(crate) fn pgbench(
         &self,
