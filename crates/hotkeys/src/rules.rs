@@ -5,6 +5,8 @@ use regex::{Regex, RegexBuilder};
 
 use crate::poisson::Triggers;
 
+mod text;
+
 /// Rules that may be given.
 pub const RULES_MAX: usize = 256;
 
@@ -21,6 +23,9 @@ pub const THRESHOLD_MAX: u32 = 100_000_000;
 /// a product on television or in a newsletter does; on a quiet day nothing is hot. A shop with ten times that has a few dozen hot keys.
 /// A key below it costs a node some tens of reads per second, which L1 serves as well.
 pub const THRESHOLD: u32 = 500;
+
+/// The longest name of a rule, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 /// The longest pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 512;
@@ -39,6 +44,53 @@ pub enum Action {
     Always,
 }
 
+impl Action {
+    /// The words for actions, as people write them.
+    pub const WORDS: [&str; 3] = ["threshold", "never", "always"];
+
+    /// The action of that word; a threshold goes with `threshold` alone.
+    ///
+    /// # Errors
+    /// The problem of the field `action` or `threshold`. Whether a threshold is in its range is for [`Rules::new`] to say.
+    pub fn new(word: &str, threshold: Option<u32>) -> Result<Self, FieldProblem> {
+        match (word, threshold) {
+            ("threshold", Some(threshold)) => Ok(Action::Threshold(threshold)),
+            ("threshold", None) => {
+                let reason =
+                    "is needed for the action `threshold`, in reads per second over all nodes";
+                Err(FieldProblem::new("threshold", reason))
+            }
+            ("never", None) => Ok(Action::Never),
+            ("always", None) => Ok(Action::Always),
+            ("never" | "always", Some(_)) => {
+                let reason = format!("has no meaning for the action `{word}`; leave it out");
+                Err(FieldProblem::new("threshold", reason))
+            }
+            _ => {
+                let reason = format!("must be one of {}", Self::WORDS.join(", "));
+                Err(FieldProblem::new("action", reason))
+            }
+        }
+    }
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Threshold(_) => "threshold",
+            Action::Never => "never",
+            Action::Always => "always",
+        }
+    }
+
+    /// Its threshold, if it has one.
+    pub fn threshold(self) -> Option<u32> {
+        match self {
+            Action::Threshold(threshold) => Some(threshold),
+            Action::Never | Action::Always => None,
+        }
+    }
+}
+
 /// A rule as a person writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleText {
@@ -55,6 +107,8 @@ pub struct RuleText {
 /// Rules in force. Made whole or not at all, so that a bad rule leaves the old ones where they are.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    threshold: u32,
+    texts: Vec<RuleText>,
     rules: Vec<Rule>,
     default: Triggers,
     threshold_min: f64,
@@ -91,6 +145,8 @@ impl Default for Rules {
     /// No rules, and [`THRESHOLD`] for all keys.
     fn default() -> Self {
         Rules {
+            threshold: THRESHOLD,
+            texts: Vec::new(),
             rules: Vec::new(),
             default: Triggers::new(f64::from(THRESHOLD)),
             threshold_min: f64::from(THRESHOLD),
@@ -130,10 +186,22 @@ impl Rules {
         let default = Triggers::new(f64::from(threshold));
         let threshold_min = thresholds.fold(default.threshold, f64::min);
         Ok(Rules {
+            threshold,
+            texts: texts.to_vec(),
             rules,
             default,
             threshold_min,
         })
+    }
+
+    /// The threshold of keys that no rule names, in reads per second over all nodes.
+    pub fn threshold(&self) -> u32 {
+        self.threshold
+    }
+
+    /// The rules as they were given, in their order.
+    pub fn texts(&self) -> &[RuleText] {
+        &self.texts
     }
 
     /// The name of the rule that speaks of a key; none for the default.
@@ -169,6 +237,13 @@ impl Rule {
             let field = format!("rules.{}.{field}", text.name);
             problems.push(FieldProblem::new(field, reason));
         };
+        let good_name = |name: &str| {
+            (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_control)
+        };
+        if !good_name(&text.name) {
+            let reason = format!("must be 1 to {NAME_BYTES_MAX} bytes without control characters");
+            problem("name", reason);
+        }
         let namespace = text.namespace.as_deref().map(NamespaceName::new);
         if let Some(Err(wrong)) = &namespace {
             problem("namespace", wrong.reason.clone());
