@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use toml::Value;
 
 use crate::key::ValueKind;
-use crate::raw::{RawAttachment, RawDimension, RawToken};
+use crate::raw::{RawAttachment, RawDimension, RawHotRule, RawToken};
 
 /// Most entries of a list, an array or a map.
 const ITEMS_MAX: usize = 64;
@@ -33,7 +33,8 @@ pub(crate) fn from_text(kind: ValueKind, text: &str) -> Value {
         | ValueKind::Headers
         | ValueKind::Variants
         | ValueKind::Tokens
-        | ValueKind::Attachments => toml::from_str::<toml::Table>(&format!("value = {text}"))
+        | ValueKind::Attachments
+        | ValueKind::HotRules => toml::from_str::<toml::Table>(&format!("value = {text}"))
             .ok()
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(plain),
@@ -60,6 +61,7 @@ pub(crate) fn value(kind: ValueKind, value: Value) -> Result<Value, String> {
         (ValueKind::Variants, value) => variants(value),
         (ValueKind::Tokens, value) => tokens(value),
         (ValueKind::Attachments, value) => attachments(value),
+        (ValueKind::HotRules, value) => hot_rules(value),
     }
 }
 
@@ -263,6 +265,18 @@ fn attachments(value: Value) -> Result<Value, String> {
         }
         Err(error) => Err(format!(
             "must be tables such as [[namespace.attach]] with `table`, `keys` and `columns`: {}",
+            error.message()
+        )),
+    }
+}
+
+/// How many there may be, and what each says, is checked when all of them are known.
+fn hot_rules(value: Value) -> Result<Value, String> {
+    let read: Result<Vec<RawHotRule>, _> = value.clone().try_into();
+    match read {
+        Ok(_) => Ok(value),
+        Err(error) => Err(format!(
+            "must be tables such as [[hot.rule]] with `name`, `action` and, if need be, `namespace`, `id` and `threshold`: {}",
             error.message()
         )),
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hotshelf_hotkeys::Rules;
 use hotshelf_model::{AccessToken, Namespace};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ pub struct Config {
     pub(crate) l3: Option<L3Config>,
     pub(crate) origin: OriginConfig,
     pub(crate) coherence: CoherenceConfig,
+    pub(crate) hot: HotConfig,
     pub(crate) bus: Option<NatsConfig>,
     pub(crate) namespaces: Vec<NamespaceConfig>,
     pub(crate) notes: Vec<String>,
@@ -89,6 +91,11 @@ impl Config {
     /// Proofs of freshness.
     pub fn coherence(&self) -> &CoherenceConfig {
         &self.coherence
+    }
+
+    /// Hot keys.
+    pub fn hot(&self) -> &HotConfig {
+        &self.hot
     }
 
     /// The bus between nodes, if there is one.
@@ -366,6 +373,19 @@ pub struct CoherenceConfig {
     pub catch_up_timeout: Duration,
     pub floors_max: usize,
     pub changes_max: usize,
+}
+
+/// `[hot]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HotConfig {
+    pub enabled: bool,
+    /// Those of the file; what is set later over the API takes their place.
+    pub rules: Rules,
+    pub keys_max: usize,
+    pub l1_share_percent: u8,
+    pub lead: Duration,
+    pub frame_bytes_max: usize,
 }
 
 /// What the bus between nodes runs on.

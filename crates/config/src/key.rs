@@ -68,6 +68,8 @@ pub enum ValueKind {
     Tokens,
     /// Tables with the ids that their rows make.
     Attachments,
+    /// Rules for hot keys.
+    HotRules,
 }
 
 impl Key {

@@ -14,6 +14,7 @@ pub mod secret;
 
 mod auth;
 mod check;
+mod hot;
 mod namespace;
 mod relations;
 mod resolve;
@@ -21,9 +22,9 @@ mod supplied;
 
 pub use config::{
     AccessLogConfig, AccessLogFormat, AccessLogMode, AdminConfig, Admission, BreakerConfig,
-    BusKind, CoherenceConfig, Config, DatabaseConfig, HttpConfig, HttpSource, L1Config, L2Config,
-    L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig, NodeConfig,
-    OriginConfig,
+    BusKind, CoherenceConfig, Config, DatabaseConfig, HotConfig, HttpConfig, HttpSource, L1Config,
+    L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig,
+    NodeConfig, OriginConfig,
 };
 pub use key::{Key, Section, ValueKind};
 pub use problem::{ConfigProblems, Problem};

@@ -20,7 +20,7 @@ use crate::secret::{Secret, SecretUrl};
 use ValueKind::{
     Address, Attachments, Bool, Choice, Count, Headers, Path, Text, Tokens, Url, Urls, Variants,
 };
-pub use parts::{RawAttachment, RawDimension, RawToken};
+pub use parts::{RawAttachment, RawDimension, RawHotRule, RawToken};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -66,6 +66,8 @@ pub struct RawConfig {
     pub origin: RawOrigin,
     /// `[coherence]`
     pub coherence: RawCoherence,
+    /// `[hot]`
+    pub hot: RawHot,
     /// `[bus]`
     pub bus: RawBus,
     /// `[[namespace]]`, repeated; without any there is one, `products`, of kind `catalogue`.
@@ -87,6 +89,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawL3::section(),
         RawOrigin::section(),
         RawCoherence::section(),
+        RawHot::section(),
         RawBus::section(),
         RawNamespace::section(),
     ]
@@ -223,9 +226,11 @@ section! {
     log_rows_max: u64 = 5_000_000, count(1000, 1_000_000_000);
 }
 
-// Here, because it uses the macro.
+// Here, because they use the macro.
+mod hot;
 mod tiers;
 
+pub use hot::RawHot;
 pub use tiers::{RawL1, RawL2, RawL3};
 
 section! {

@@ -107,6 +107,7 @@ fn kind_text(key: &Key) -> String {
         ValueKind::Headers => "table of text".to_owned(),
         ValueKind::Variants => "list of name and values".to_owned(),
         ValueKind::Attachments => "list of table, keys and columns".to_owned(),
+        ValueKind::HotRules => "list of name, namespace, id, action and threshold".to_owned(),
         ValueKind::Tokens => "list of name, role and hash or file".to_owned(),
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use hotshelf_hotkeys::Rules;
+
 use crate::config::{
     AccessLogConfig, AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config,
-    DatabaseConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig, NodeConfig,
-    OriginConfig,
+    DatabaseConfig, HotConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig,
+    NodeConfig, OriginConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
@@ -104,6 +106,7 @@ fn resolve(merged: Merged) -> Result<(Config, Provenance), ConfigProblems> {
     let mut config = sections(&raw);
     resolver.derived(&config);
     config.auth = resolver.auth(&raw.auth);
+    config.hot.rules = resolver.hot_rules(&raw.hot);
     config.namespaces = resolver.namespaces(&raw.namespace);
     resolver.certificate_and_key(&raw.bus);
     resolver.relations(&config);
@@ -160,6 +163,14 @@ fn sections(raw: &RawConfig) -> Config {
             catch_up_timeout: seconds(raw.coherence.catch_up_timeout_s()),
             floors_max: raw.coherence.floors_max(),
             changes_max: raw.coherence.changes_max(),
+        },
+        hot: HotConfig {
+            enabled: raw.hot.enabled(),
+            rules: Rules::default(),
+            keys_max: raw.hot.keys_max(),
+            l1_share_percent: raw.hot.l1_share_percent(),
+            lead: seconds(raw.hot.lead_s()),
+            frame_bytes_max: raw.hot.frame_bytes_max(),
         },
         namespaces: Vec::new(),
         notes: Vec::new(),

@@ -4,8 +4,8 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use hotshelf_bus_nats::{NatsSettings, NatsTls};
-use hotshelf_config::{BreakerConfig, Config, L2Config, NatsConfig};
-use hotshelf_engine::{BudgetSettings, EngineSettings};
+use hotshelf_config::{BreakerConfig, Config, HotConfig, L2Config, NatsConfig};
+use hotshelf_engine::{BudgetSettings, EngineSettings, HotSettings};
 use hotshelf_http_api::{Access, HttpSettings};
 use hotshelf_model::breaker::BreakerSettings;
 use hotshelf_origin_sql::{Retention, SqlSettings};
@@ -45,9 +45,17 @@ pub(crate) fn engine(config: &Config) -> EngineSettings {
             warm_share_percent: origin.warm_share_percent,
             documents_per_fetch_max: origin.batch_documents_max,
         },
-        hot: defaults.hot,
+        hot: hot_set(config.hot()),
         node: node_number(config),
         ..defaults
+    }
+}
+
+fn hot_set(hot: &HotConfig) -> HotSettings {
+    HotSettings {
+        keys_max: hot.keys_max,
+        l1_share_percent: hot.l1_share_percent,
+        lead: hot.lead,
     }
 }
 

@@ -17,7 +17,7 @@ const TABLE: [(&str, Allowed); 20] = {
         ("model", These(&[])),
         ("coherence", These(&["model"])),
         ("hotkeys", These(&["model"])),
-        ("config", These(&["model"])),
+        ("config", These(&["model", "hotkeys"])),
         ("catalogue", These(&["model"])),
         ("telemetry", These(&["model"])),
         ("testkit", These(&["model"])),

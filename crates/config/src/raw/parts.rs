@@ -1,4 +1,4 @@
-//! What stands in lists: a token, an attached table, a dimension.
+//! What stands in lists: a token, an attached table, a dimension, a rule for hot keys.
 
 use std::path::PathBuf;
 
@@ -41,4 +41,23 @@ pub struct RawDimension {
     pub name: String,
     /// The allowed values; the first is the default.
     pub values: Vec<String>,
+}
+
+/// One rule for hot keys. The first that matches a key speaks of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawHotRule {
+    /// What messages call it.
+    pub name: String,
+    /// The namespace whose keys it is about; all, when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// A regular expression that the whole id matches; all do, when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `threshold`, `never` or `always`.
+    pub action: String,
+    /// For `threshold`: from how many reads per second over all nodes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
 }
