@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use hotshelf_model::message::MESSAGE_BYTES_MAX;
-use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, FieldProblem, Mailbox, Published};
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Feed, FieldProblem, Inbox, Published};
 use hotshelf_telemetry::{BusCounters, Counter, metric};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::link::Link;
@@ -26,8 +27,10 @@ pub struct NatsBus {
 /// What the task and the bus's user have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) inbox: Mailbox,
-    pub(crate) queue: Mailbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) queue: Inbox,
+    /// Which channels of the hot feed are wanted.
+    wanted: [watch::Sender<bool>; 2],
     /// The largest message that the server takes.
     payload_bytes_max: AtomicUsize,
     /// What the server says no to, which it may do for every message.
@@ -81,8 +84,14 @@ impl Bus for NatsBus {
         outcome
     }
 
-    fn next(&self) -> BoxFuture<'_, BusEvent> {
-        Box::pin(self.shared.inbox.next())
+    fn next(&self, feed: Feed) -> BoxFuture<'_, BusEvent> {
+        Box::pin(self.shared.inbox.of(feed).next())
+    }
+
+    fn hear(&self, channel: Channel, wanted: bool) {
+        if let Some(told) = self.shared.wanted(channel) {
+            told.send_replace(wanted);
+        }
     }
 
     fn is_connected(&self) -> bool {
@@ -96,8 +105,9 @@ impl Shared {
             |outcome| metric::BUS_CONNECTS.counter(&[("bus", NAME), ("outcome", outcome)]);
         let stores = |outcome| metric::BUS_STORES.counter(&[("bus", NAME), ("outcome", outcome)]);
         Shared {
-            inbox: Mailbox::new(settings.inbox_bytes_max),
-            queue: Mailbox::new(settings.queue_bytes_max),
+            inbox: Inbox::new(settings.inbox_bytes_max),
+            queue: Inbox::new(settings.queue_bytes_max),
+            wanted: [watch::Sender::new(false), watch::Sender::new(false)],
             payload_bytes_max: AtomicUsize::new(MESSAGE_BYTES_MAX),
             refusals: Mutex::default(),
             counters: Counters {
@@ -120,6 +130,15 @@ impl Shared {
             Published::Sent
         } else {
             Published::Dropped
+        }
+    }
+
+    /// Whether a channel that not every node hears is wanted.
+    pub(crate) fn wanted(&self, channel: Channel) -> Option<&watch::Sender<bool>> {
+        match channel {
+            Channel::Log | Channel::Hint => None,
+            Channel::Hot => Some(&self.wanted[0]),
+            Channel::Frames => Some(&self.wanted[1]),
         }
     }
 

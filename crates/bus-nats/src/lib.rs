@@ -1,4 +1,4 @@
-//! The bus over NATS: rows and hints on two subjects, and a JetStream stream that keeps rows for nodes that were away.
+//! The bus over NATS: a subject for each channel, and a JetStream stream that keeps rows for nodes that were away.
 //!
 //! Nodes listen to the subjects themselves and not through a consumer of the stream: a row then arrives although JetStream has no
 //! leader, no room or no stream, and none of the state that a consumer keeps can be lost, purged or reset under it. The stream takes

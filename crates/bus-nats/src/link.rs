@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
-use hotshelf_model::Channel;
 use percent_encoding::percent_decode_str;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -70,12 +69,10 @@ impl Link {
     }
 
     /// Uses one connection until it is lost.
-    async fn serve(&mut self, client: Client, mut lost: watch::Receiver<bool>) {
+    async fn serve(&self, client: Client, mut lost: watch::Receiver<bool>) {
         tracing::info!("connected to nats");
         let session = Session {
-            log_subject: self.settings.subject(Channel::Log),
-            hint_subject: self.settings.subject(Channel::Hint),
-            check_interval: self.settings.stream_check_interval,
+            settings: &self.settings,
             shared: &self.shared,
             stream: &self.stream,
             client,

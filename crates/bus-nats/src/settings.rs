@@ -29,9 +29,9 @@ pub struct NatsSettings {
     pub stream_bytes_max: u64,
     /// How many servers keep a new stream, 1 to 5.
     pub replicas: usize,
-    /// Bytes that wait to be sent; what comes beyond is dropped.
+    /// Bytes that wait to be sent, of each feed; what comes beyond is dropped.
     pub queue_bytes_max: usize,
-    /// Bytes that wait for this node to take them; what comes beyond is dropped, and the node is told.
+    /// Bytes that wait for this node to take them, on each feed; what comes beyond is dropped, and the node is told.
     pub inbox_bytes_max: usize,
     /// The time to connect, and to answer a question about the stream, 1 ms to 60 s.
     pub connect_timeout: Duration,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hotshelf_model::message::MESSAGE_BYTES_MAX;
-use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Mailbox, Published};
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Feed, Inbox, Published};
 use hotshelf_telemetry::BusCounters;
 use parking_lot::Mutex;
 
@@ -12,19 +12,19 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub struct ProcessBus {
     hub: Arc<Hub>,
-    inbox: Arc<Mailbox>,
+    inbox: Arc<Inbox>,
 }
 
 #[derive(Debug)]
 struct Hub {
     /// Held while a message is handed round, so that every handle sees the same order.
-    inboxes: Mutex<Vec<Weak<Mailbox>>>,
+    inboxes: Mutex<Vec<Weak<Inbox>>>,
     inbox_bytes_max: usize,
     counters: BusCounters,
 }
 
 impl ProcessBus {
-    /// The first handle of a new bus. `inbox_bytes_max` bounds what waits for each handle, and is raised to the longest message twice.
+    /// The first handle of a new bus. `inbox_bytes_max` bounds what waits for each handle on each feed, and is raised to the longest message twice.
     pub fn new(inbox_bytes_max: usize) -> Arc<Self> {
         let counters = BusCounters::new("process");
         counters.connected(true);
@@ -42,7 +42,7 @@ impl ProcessBus {
     }
 
     fn of(hub: Arc<Hub>) -> Arc<Self> {
-        let inbox = Arc::new(Mailbox::new(hub.inbox_bytes_max));
+        let inbox = Arc::new(Inbox::new(hub.inbox_bytes_max));
         inbox.set_connected(true);
         hub.inboxes.lock().push(Arc::downgrade(&inbox));
         Arc::new(ProcessBus { hub, inbox })
@@ -60,8 +60,12 @@ impl Bus for ProcessBus {
         outcome
     }
 
-    fn next(&self) -> BoxFuture<'_, BusEvent> {
-        Box::pin(self.inbox.next())
+    fn next(&self, feed: Feed) -> BoxFuture<'_, BusEvent> {
+        Box::pin(self.inbox.of(feed).next())
+    }
+
+    fn hear(&self, channel: Channel, wanted: bool) {
+        self.inbox.hear(channel, wanted);
     }
 
     fn is_connected(&self) -> bool {
@@ -76,7 +80,7 @@ impl Hub {
         }
         self.inboxes.lock().retain(|inbox| {
             let inbox = inbox.upgrade();
-            if let Some(inbox) = &inbox {
+            if let Some(inbox) = inbox.as_ref().filter(|inbox| inbox.hears(channel)) {
                 let delivered = inbox.put(channel, payload.clone());
                 self.counters.arrived(channel, delivered);
             }

@@ -29,7 +29,7 @@ mod bincoded;
 
 pub use access::{AccessToken, Role, UnknownRole};
 pub use breaker::{Breaker, BreakerSettings, Pass};
-pub use bus::{Bus, BusEvent, Channel, Mailbox, Published};
+pub use bus::{Bus, BusEvent, Channel, Feed, Inbox, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};

@@ -8,7 +8,7 @@ use crate::metric::{BUS_CONNECTED, BUS_MESSAGES};
 /// The handles of one bus, taken once.
 #[derive(Debug)]
 pub struct BusCounters {
-    channels: [ChannelCounters; 2],
+    channels: [ChannelCounters; 4],
     connected: Gauge,
 }
 

@@ -141,7 +141,7 @@ metrics_list! {
     SEQUENCER_CONFLICTS = Counter "hotshelf_sequencer_conflicts_total" []
         "Positions that another node took first, so that this one started again.";
     BUS_MESSAGES = Counter "hotshelf_bus_messages_total" ["bus", "channel", "direction", "outcome"]
-        "Messages between nodes, by channel (log or hint): out are sent, dropped or too_large; in are delivered or dropped.";
+        "Messages between nodes, by channel (log, hint, hot or frames): out are sent, dropped or too_large; in are delivered or dropped.";
     BUS_CONNECTED = Gauge "hotshelf_bus_connected" ["bus"]
         "Whether the bus has a connection: 0 or 1. Without one, nodes learn of changes from the database.";
     BUS_CONNECTS = Counter "hotshelf_bus_connects_total" ["bus", "outcome"]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Published};
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Feed, Published};
 use hotshelf_testkit::conformance::{self, BusSubject};
 use hotshelf_testkit::{NatsServer, TcpProxy, wait_until_async};
 
@@ -42,7 +42,7 @@ async fn connected(settings: NatsSettings) -> Arc<NatsBus> {
 }
 
 async fn event(bus: &NatsBus) -> BusEvent {
-    let next = tokio::time::timeout(LIMIT, bus.next()).await;
+    let next = tokio::time::timeout(LIMIT, bus.next(Feed::Changes)).await;
     next.expect("something comes from the bus")
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use hotshelf_coherence::Place;
 use hotshelf_model::message::{decode, encode_hint, encode_ping, encode_row};
-use hotshelf_model::{Boot, Bus, BusEvent, Channel, Hint, LogRow, Message, Ping};
+use hotshelf_model::{Boot, Bus, BusEvent, Channel, Feed, Hint, LogRow, Message, Ping};
 
 use super::{Follower, RowSource};
 use crate::ledger::{HintOutcome, NewVersion};
@@ -37,7 +37,7 @@ impl Follower {
         loop {
             let pause = self.test_bus(bus, &mut test);
             let timer = Box::pin(tokio::time::sleep(pause));
-            let event = match select(bus.next(), timer).await {
+            let event = match select(bus.next(Feed::Changes), timer).await {
                 Either::Left((event, _)) => event,
                 Either::Right(_) => continue,
             };

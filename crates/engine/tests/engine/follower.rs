@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_engine::Cache;
 use hotshelf_model::{
-    BoxFuture, Bus, BusEvent, ChangeLog, Channel, ClusterLeases, Error, ErrorKind, Hist, Id,
+    BoxFuture, Bus, BusEvent, ChangeLog, Channel, ClusterLeases, Error, ErrorKind, Feed, Hist, Id,
     LeaseToken, LogRead, Poll, Position, Published, Tier, TierName,
 };
 use hotshelf_testkit::{FakeHub, FakeOrigin};
@@ -121,10 +121,14 @@ impl Bus for PanickingBus {
         self.bus.publish(channel, payload)
     }
 
-    fn next(&self) -> BoxFuture<'_, BusEvent> {
+    fn hear(&self, channel: Channel, wanted: bool) {
+        self.bus.hear(channel, wanted);
+    }
+
+    fn next(&self, feed: Feed) -> BoxFuture<'_, BusEvent> {
         let is_first = !self.has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "on purpose");
-        self.bus.next()
+        self.bus.next(feed)
     }
 
     fn is_connected(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hotshelf_model::message::{Answers, Ask, Message, decode, encode_ask};
-use hotshelf_model::{Bus, BusEvent, Channel, Position};
+use hotshelf_model::{Bus, BusEvent, Channel, Feed, Position};
 use hotshelf_testkit::{BusFaults, FakeHub};
 
 use crate::shop::{Node, Shop};
@@ -113,7 +113,7 @@ async fn a_row_that_the_bus_lost_is_found_by_who_is_polled_for() {
 /// The next answer to an ask of `asker`.
 async fn answer_to(bus: &dyn Bus, asker: u64) -> Answers {
     loop {
-        if let BusEvent::Message(_, payload) = bus.next().await
+        if let BusEvent::Message(_, payload) = bus.next(Feed::Changes).await
             && let Ok(Message::Answers(answers)) = decode(&payload)
             && answers.of(asker, 1).is_some()
         {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Mailbox, Published};
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Feed, Inbox, Published};
 use parking_lot::Mutex;
 
 /// What waits for a node at most; a little more than sixteen of the largest messages.
@@ -66,7 +66,7 @@ struct Held {
 #[derive(Debug)]
 pub struct FakeBus {
     hub: Arc<FakeHub>,
-    inbox: Mailbox,
+    inbox: Inbox,
 }
 
 impl FakeHub {
@@ -88,7 +88,7 @@ impl FakeHub {
     pub fn join(self: &Arc<Self>) -> Arc<FakeBus> {
         let node = Arc::new(FakeBus {
             hub: Arc::clone(self),
-            inbox: Mailbox::new(INBOX_BYTES_MAX),
+            inbox: Inbox::new(INBOX_BYTES_MAX),
         });
         node.inbox.set_connected(true);
         self.state.lock().nodes.push(Arc::downgrade(&node));
@@ -115,7 +115,10 @@ impl FakeHub {
         let mut state = self.state.lock();
         state.nodes.retain(|node| node.strong_count() > 0);
         for node in state.nodes.clone() {
-            state.send(&node, channel, payload);
+            let hears = |node: &FakeBus| node.inbox.hears(channel);
+            if node.upgrade().is_some_and(|node| hears(&node)) {
+                state.send(&node, channel, payload);
+            }
         }
         // What is delayed arrives after some of what came later.
         if state.chance(50) {
@@ -219,8 +222,12 @@ impl Bus for FakeBus {
         Published::Sent
     }
 
-    fn next(&self) -> BoxFuture<'_, BusEvent> {
-        Box::pin(self.inbox.next())
+    fn next(&self, feed: Feed) -> BoxFuture<'_, BusEvent> {
+        Box::pin(self.inbox.of(feed).next())
+    }
+
+    fn hear(&self, channel: Channel, wanted: bool) {
+        self.inbox.hear(channel, wanted);
     }
 
     fn is_connected(&self) -> bool {

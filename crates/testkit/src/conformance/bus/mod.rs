@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hotshelf_model::message::MESSAGE_BYTES_MAX;
-use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Published};
+use hotshelf_model::{BoxFuture, Bus, BusEvent, Channel, Feed, Published};
 
 /// What a busy machine certainly manages.
 const LIMIT: Duration = Duration::from_secs(30);
 /// With [`LARGE_BYTES`] each, more than any inbox in a test holds.
 const FLOOD: usize = 64;
 const LARGE_BYTES: usize = 64 * 1024;
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A bus under test, and what it runs on.
 pub trait BusSubject {
@@ -38,6 +40,8 @@ pub async fn bus(subject: &dyn BusSubject) {
     who_stops_waiting_loses_nothing(subject).await;
     a_node_that_takes_nothing_is_told_and_holds_nobody_up(subject).await;
     a_node_that_leaves_is_not_missed(subject).await;
+    a_flood_on_the_hot_feed_displaces_no_row(subject).await;
+    frames_are_heard_by_who_wants_them(subject).await;
     if subject.can_go_away() {
         an_outage_ends_without_help(subject).await;
     }
@@ -45,15 +49,18 @@ pub async fn bus(subject: &dyn BusSubject) {
 
 /// The next event.
 #[expect(clippy::panic, reason = "a suite fails by panicking")]
-async fn event(bus: &dyn Bus) -> BusEvent {
-    match tokio::time::timeout(LIMIT, bus.next()).await {
+async fn event(bus: &dyn Bus, feed: Feed) -> BusEvent {
+    match tokio::time::timeout(LIMIT, bus.next(feed)).await {
         Ok(event) => event,
         Err(_) => panic!("nothing came from the bus within {LIMIT:?}"),
     }
 }
 
 async fn expect(bus: &dyn Bus, channel: Channel, payload: &Bytes) {
-    let got = event(bus).await;
+    let mut got = event(bus, channel.feed()).await;
+    while is_probe(&got) {
+        got = event(bus, channel.feed()).await;
+    }
     let same = matches!(&got, BusEvent::Message(on, bytes) if *on == channel && bytes == payload);
     assert!(
         same,
@@ -61,6 +68,34 @@ async fn expect(bus: &dyn Bus, channel: Channel, payload: &Bytes) {
         short(&got),
         payload.len()
     );
+}
+
+/// What [`hear`] publishes until it is heard.
+const PROBE: &[u8] = b"is this heard?";
+
+fn is_probe(event: &BusEvent) -> bool {
+    matches!(event, BusEvent::Message(_, payload) if payload == PROBE)
+}
+
+/// Lets a node hear a channel, and waits until it does.
+#[expect(clippy::panic, reason = "a suite fails by panicking")]
+async fn hear(bus: &dyn Bus, channel: Channel) {
+    bus.hear(channel, true);
+    for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
+        publish(bus, channel, &Bytes::from_static(PROBE));
+        let next = tokio::time::timeout(PAUSE, bus.next(Feed::Hot)).await;
+        if let Ok(BusEvent::Message(on, _)) = next
+            && on == channel
+        {
+            return;
+        }
+    }
+    panic!("a channel that a node wants to hear is heard soon: {channel:?}");
+}
+
+async fn hear_all(bus: &dyn Bus) {
+    hear(bus, Channel::Hot).await;
+    hear(bus, Channel::Frames).await;
 }
 
 /// An event without a long payload.
@@ -80,12 +115,14 @@ fn publish(bus: &dyn Bus, channel: Channel, payload: &Bytes) {
 
 async fn node(subject: &dyn BusSubject) -> Arc<dyn Bus> {
     let bus = subject.join().await;
-    let first = event(&*bus).await;
-    assert_eq!(
-        first,
-        BusEvent::Connected,
-        "a node is first told that it is connected"
-    );
+    for feed in Feed::ALL {
+        let first = event(&*bus, feed).await;
+        assert_eq!(
+            first,
+            BusEvent::Connected,
+            "a node is first told that it is connected"
+        );
+    }
     assert!(bus.is_connected(), "a bus that said so is connected");
     assert!(!bus.name().is_empty(), "a bus has a name");
     bus
@@ -97,6 +134,9 @@ async fn every_node_hears_every_node(subject: &dyn BusSubject) {
         node(subject).await,
         node(subject).await,
     ];
+    for node in &nodes {
+        hear_all(&**node).await;
+    }
     for (place, from) in nodes.iter().enumerate() {
         for channel in Channel::ALL {
             for number in 0..3 {
@@ -123,6 +163,8 @@ async fn every_node_hears_every_node(subject: &dyn BusSubject) {
 
 async fn messages_of_any_size_arrive_as_they_are(subject: &dyn BusSubject) {
     let (from, to) = (node(subject).await, node(subject).await);
+    hear_all(&*from).await;
+    hear_all(&*to).await;
     for size in [0, 1, 4096, MESSAGE_BYTES_MAX] {
         let payload: Bytes = (0..=u8::MAX).cycle().take(size).collect();
         for channel in Channel::ALL {
@@ -137,7 +179,7 @@ async fn who_stops_waiting_loses_nothing(subject: &dyn BusSubject) {
     let node = node(subject).await;
     let payload = Bytes::from_static(b"a row");
     for _ in 0..20 {
-        let waiting = tokio::time::timeout(Duration::ZERO, node.next());
+        let waiting = tokio::time::timeout(Duration::ZERO, node.next(Feed::Changes));
         assert!(waiting.await.is_err(), "nothing was published yet");
         publish(&*node, Channel::Log, &payload);
         expect(&*node, Channel::Log, &payload).await;
@@ -155,7 +197,7 @@ async fn a_node_that_takes_nothing_is_told_and_holds_nobody_up(subject: &dyn Bus
         expect(&*busy, Channel::Log, &payload).await;
     }
     let mut taken = 0;
-    while event(&*idle).await != BusEvent::Lagged {
+    while event(&*idle, Feed::Changes).await != BusEvent::Lagged {
         taken += 1;
         assert!(
             taken < FLOOD,
@@ -175,12 +217,62 @@ async fn a_node_that_leaves_is_not_missed(subject: &dyn BusSubject) {
     expect(&*stays, Channel::Hint, &payload).await;
 }
 
+async fn a_flood_on_the_hot_feed_displaces_no_row(subject: &dyn BusSubject) {
+    let (idle, busy) = (node(subject).await, node(subject).await);
+    hear_all(&*idle).await;
+    hear_all(&*busy).await;
+    let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
+    for _ in 0..FLOOD {
+        publish(&*busy, Channel::Frames, &large);
+        expect(&*busy, Channel::Frames, &large).await;
+    }
+    let row = Bytes::from_static(b"a row");
+    publish(&*busy, Channel::Log, &row);
+    expect(&*idle, Channel::Log, &row).await;
+    let mut taken = 0;
+    while event(&*idle, Feed::Hot).await != BusEvent::Lagged {
+        taken += 1;
+        assert!(
+            taken < 2 * FLOOD,
+            "each feed is bounded, and a node is told what it missed"
+        );
+    }
+}
+
+async fn frames_are_heard_by_who_wants_them(subject: &dyn BusSubject) {
+    let (detects, reads) = (node(subject).await, node(subject).await);
+    hear_all(&*detects).await;
+    hear(&*reads, Channel::Hot).await;
+    let (frame, decision) = (Bytes::from_static(b"frame"), Bytes::from_static(b"hot"));
+    for _ in 0..20 {
+        publish(&*reads, Channel::Frames, &frame);
+        expect(&*detects, Channel::Frames, &frame).await;
+        publish(&*detects, Channel::Hot, &decision);
+        expect(&*detects, Channel::Hot, &decision).await;
+        expect(&*reads, Channel::Hot, &decision).await;
+    }
+    detects.hear(Channel::Frames, false);
+    for _ in 0..LIMIT.as_millis() / PAUSE.as_millis() {
+        publish(&*reads, Channel::Frames, &frame);
+        let next = tokio::time::timeout(PAUSE, detects.next(Feed::Hot)).await;
+        if next.is_err() {
+            return;
+        }
+    }
+    let goes_on = tokio::time::timeout(PAUSE, detects.next(Feed::Hot)).await;
+    assert!(
+        goes_on.is_err(),
+        "who no longer wants to hear frames hears none"
+    );
+}
+
 async fn an_outage_ends_without_help(subject: &dyn BusSubject) {
     let (from, to) = (node(subject).await, node(subject).await);
+    hear_all(&*from).await;
+    hear_all(&*to).await;
     subject.take_away();
     for bus in [&from, &to] {
-        let next = event(&**bus).await;
-        assert_eq!(next, BusEvent::Disconnected, "a node is told of an outage");
+        expect_of_connection(&**bus, &BusEvent::Disconnected).await;
         assert!(!bus.is_connected(), "a bus that said so is not connected");
         for channel in Channel::ALL {
             let outcome = bus.publish(channel, Bytes::from_static(b"lost"));
@@ -189,18 +281,24 @@ async fn an_outage_ends_without_help(subject: &dyn BusSubject) {
     }
     subject.bring_back();
     for bus in [&from, &to] {
-        let next = event(&**bus).await;
-        assert_eq!(
-            next,
-            BusEvent::Connected,
-            "a node is told that the outage has ended"
-        );
+        expect_of_connection(&**bus, &BusEvent::Connected).await;
     }
     for channel in Channel::ALL {
         let payload = Bytes::from(format!("after the outage on {channel:?}"));
         publish(&*from, channel, &payload);
         expect(&*from, channel, &payload).await;
         expect(&*to, channel, &payload).await;
+    }
+}
+
+/// A node is told of its outages, and of their end.
+async fn expect_of_connection(bus: &dyn Bus, expected: &BusEvent) {
+    for feed in Feed::ALL {
+        let mut next = event(bus, feed).await;
+        while is_probe(&next) {
+            next = event(bus, feed).await;
+        }
+        assert_eq!(next, *expected, "each feed tells of the connection");
     }
 }
 

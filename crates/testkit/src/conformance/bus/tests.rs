@@ -20,6 +20,8 @@ enum Fault {
     NeverLags,
     KeepsWhatWasPublishedInAnOutage,
     HidesOutages,
+    HearsNoFrames,
+    HearsAllFrames,
 }
 
 struct Subject {
@@ -111,10 +113,18 @@ impl Bus for Wrong {
         }
     }
 
-    fn next(&self) -> BoxFuture<'_, BusEvent> {
-        Box::pin(async {
+    fn hear(&self, channel: Channel, wanted: bool) {
+        match self.fault {
+            Fault::HearsNoFrames if channel == Channel::Frames => {}
+            Fault::HearsAllFrames => self.inner.hear(Channel::Frames, true),
+            _ => self.inner.hear(channel, wanted),
+        }
+    }
+
+    fn next(&self, feed: Feed) -> BoxFuture<'_, BusEvent> {
+        Box::pin(async move {
             loop {
-                let event = self.inner.next().await;
+                let event = self.inner.next(feed).await;
                 match (self.fault, &event) {
                     (Fault::NeverLags, BusEvent::Lagged) => {}
                     (Fault::DropsItsOwn, BusEvent::Message(_, payload))
@@ -147,6 +157,8 @@ async fn every_wrong_bus_is_found_out() {
         Fault::NeverLags,
         Fault::KeepsWhatWasPublishedInAnOutage,
         Fault::HidesOutages,
+        Fault::HearsNoFrames,
+        Fault::HearsAllFrames,
     ];
     let here = tokio::task::LocalSet::new();
     for fault in faults {

@@ -9,7 +9,7 @@ const ALL_FAULTS: BusFaults = BusFaults {
 };
 
 fn numbers(node: &FakeBus) -> Vec<u8> {
-    let events = std::iter::from_fn(|| node.inbox.try_next());
+    let events = std::iter::from_fn(|| node.inbox.of(Feed::Changes).try_next());
     let number = |event| match event {
         BusEvent::Message(_, payload) => Some(payload[0]),
         BusEvent::Connected | BusEvent::Disconnected | BusEvent::Lagged => None,
