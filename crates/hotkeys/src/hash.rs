@@ -32,11 +32,11 @@ impl KeyHash {
 }
 
 /// A map by key hashes, which need no more hashing. Walked in an order that depends only on what was done to it.
-pub(crate) type KeyMap<V> = HashMap<KeyHash, V, BuildHasherDefault<AsItIs>>;
+pub type KeyMap<V> = HashMap<KeyHash, V, BuildHasherDefault<AsItIs>>;
 
 /// Takes a hash for its own hash.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct AsItIs(u64);
+pub struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {

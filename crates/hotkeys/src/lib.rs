@@ -49,12 +49,14 @@
 //! # assert!(watched.is_empty());
 //! ```
 //!
-//! Reading order: [`slices`], [`frame`], [`rules`], [`detector`], [`provisional`]; [`replay`] is all of it over a log.
+//! Reading order: [`slices`], [`frame`], [`rules`], [`detector`], [`provisional`]; [`message`] is what nodes tell each other beside frames; [`replay`] is all of it over a log.
 #![warn(missing_docs)]
 
+pub mod cursor;
 pub mod detector;
 pub mod frame;
 pub mod hash;
+pub mod message;
 pub mod provisional;
 pub mod replay;
 pub mod rules;
@@ -66,12 +68,14 @@ mod ring;
 mod spread;
 mod table;
 
+pub use cursor::{HotCursor, NoCursor};
 pub use detector::{
     Decision, Demotion, DemotionReason, Detector, Health, HotKey, Limits, Promotion,
     PromotionReason, Refused, Status, Tallies,
 };
 pub use frame::{Entry, Frame, Framed, Framer, Sender};
-pub use hash::KeyHash;
+pub use hash::{KeyHash, KeyMap};
+pub use message::HotMessage;
 pub use poisson::Window;
 pub use provisional::{Alone, Found, Provisional};
 pub use replay::{Replay, Replayed};
