@@ -1,7 +1,7 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
 //! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`],
-//! [`writer`]. This crate does no I/O.
+//! [`writer`], [`setting`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod access;
@@ -20,6 +20,7 @@ pub mod product;
 pub mod read;
 pub mod sealed;
 pub mod seams;
+pub mod setting;
 pub mod variant;
 pub mod varint;
 pub mod version;
@@ -44,6 +45,7 @@ pub use seams::{
     BoxFuture, BreakerState, ChangeLog, ClusterLeases, Fetch, FetchRequest, FetchedDocument, Head,
     LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
 };
+pub use setting::{ClusterSetting, ClusterSettings, SettingChange, SettingOutcome};
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};
 pub use writer::{

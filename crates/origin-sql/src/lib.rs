@@ -14,6 +14,7 @@ mod log;
 mod migrate;
 mod placeholders;
 mod product;
+mod setting;
 mod settings;
 mod snapshot;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 6] = [
+const POSTGRES: [(i64, &str, &str); 7] = [
     (
         1,
         "create change log",
@@ -35,9 +35,14 @@ const POSTGRES: [(i64, &str, &str); 6] = [
         "post changes",
         include_str!("../../../migrations/postgres/0006_post_changes.sql"),
     ),
+    (
+        7,
+        "keep settings",
+        include_str!("../../../migrations/postgres/0007_keep_settings.sql"),
+    ),
 ];
 
-const SQLITE: [(i64, &str, &str); 4] = [
+const SQLITE: [(i64, &str, &str); 5] = [
     (
         1,
         "create change log",
@@ -57,6 +62,11 @@ const SQLITE: [(i64, &str, &str); 4] = [
         6,
         "post changes",
         include_str!("../../../migrations/sqlite/0006_post_changes.sql"),
+    ),
+    (
+        7,
+        "keep settings",
+        include_str!("../../../migrations/sqlite/0007_keep_settings.sql"),
     ),
 ];
 

@@ -8,6 +8,7 @@ mod log;
 mod partitions;
 mod postgres;
 mod record;
+mod setting;
 mod shop;
 mod sqlite;
 mod write;

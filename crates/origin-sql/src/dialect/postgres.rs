@@ -5,6 +5,7 @@ mod follow;
 mod lead;
 mod product;
 mod sequencer;
+mod setting;
 mod write;
 
 use std::sync::atomic::AtomicBool;

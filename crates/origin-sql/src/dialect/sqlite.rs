@@ -4,6 +4,7 @@ mod attach;
 mod follow;
 mod lead;
 mod product;
+mod setting;
 mod write;
 
 use std::path::Path;

@@ -66,7 +66,7 @@ impl Postgres {
     }
 
     /// Sends a statement that writes, again when another transaction was faster.
-    async fn commit<'q>(
+    pub(super) async fn commit<'q>(
         &self,
         build: impl Fn() -> Query<'q, sqlx::Postgres, PgArguments>,
     ) -> Result<PgRow, WriteFailure> {
