@@ -6,6 +6,7 @@
 //!
 //! Each step takes the flights that are still open and gives back those that remain so.
 
+mod explain;
 mod lease;
 mod look_up;
 mod origin;
@@ -16,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_coherence::{
-    Admission, Candidate, FloorKey, Generation, HitContext, Knowledge, Refusal, Verdict, admit,
-    is_expired, judge, over_age,
+    Admission, Candidate, FloorKey, Generation, Held, HitContext, Knowledge, Refusal, Verdict,
+    admit, is_expired, judge, over_age,
 };
 use hotshelf_model::{
     Boot, DbTime, Entry, Error, Hist, Id, Kind, LeaseToken, Parents, Stamp, TierKey, TierName,
@@ -294,7 +295,7 @@ impl Fill {
             return Ok(found.entry);
         };
         let parent_generation = sight.parent_generation();
-        let candidate = self.candidate(&sight, &pending, &found);
+        let candidate = self.candidate(&sight, (pending.floor_key, pending.floor), &found);
         let admission = admit(&knowledge, &candidate, self.db_now());
         if admission != Admission::Fresh {
             drop(sight);
@@ -321,7 +322,7 @@ impl Fill {
     fn candidate<'a>(
         &self,
         sight: &Sight<'_>,
-        pending: &Pending,
+        (floor_key, wanted): (FloorKey, Version),
         found: &'a Found,
     ) -> Candidate<'a> {
         let entry = &found.entry;
@@ -331,10 +332,10 @@ impl Fill {
             // only means that it is not kept for long.
             (floor, DbTime(u64::MAX))
         } else {
-            let ttl = self.jittered(pending.floor_key, entry, self.ttl_hard(entry.kind()));
+            let ttl = self.jittered(floor_key, entry, self.ttl_hard(entry.kind()));
             // L1 counts in ticks: what it would not keep for one is not worth finding again and again.
             let ttl = ttl.saturating_sub(TICK);
-            (floor.max(pending.floor), entry.fetched_at.plus(ttl))
+            (floor.max(wanted), entry.fetched_at.plus(ttl))
         };
         Candidate {
             entry,
@@ -348,10 +349,13 @@ impl Fill {
     /// Whether the node's proof is so late that a copy may not be served without a check, not even labelled.
     fn is_beyond_cap(&self, slot: &Slot) -> bool {
         let context = self.engine.follower.context();
-        let held = slot.held();
-        judge(&held, &context) == Verdict::Unproven
-            && over_age(&held, self.ledger().proved_at(slot, &context), &context)
-                > self.source.namespace.policy.stale_cap
+        let proved_at = self.ledger().proved_at(slot, &context);
+        self.is_too_old(&slot.held(), proved_at, &context)
+    }
+
+    fn is_too_old(&self, held: &Held, proved_at: Boot, context: &HitContext) -> bool {
+        judge(held, context) == Verdict::Unproven
+            && over_age(held, proved_at, context) > self.source.namespace.policy.stale_cap
     }
 
     fn ttl_hard(&self, kind: Kind) -> Duration {

@@ -188,6 +188,11 @@ impl Flights {
         })
     }
 
+    /// The class of the key's flight, if one is under way that somebody may join.
+    pub(crate) fn class_of(&self, key: &Key) -> Option<Class> {
+        self.shard(key).lock().get(key).map(|flight| flight.class)
+    }
+
     /// Lets nobody join the key's flight from now on; those who did wait on.
     pub(crate) fn detach(&self, key: &Key) {
         self.shard(key).lock().remove(key);

@@ -310,6 +310,16 @@ impl HotSet {
         half + half * u32::try_from(spread).unwrap_or_default() / 512
     }
 
+    /// What is known of one key, if it is hot.
+    pub(crate) fn find(&self, key: &Key) -> Option<Listed> {
+        self.state.read().find(key)
+    }
+
+    /// Whether no reason makes the key hot.
+    pub(crate) fn is_banned(&self, key: &Key) -> bool {
+        self.state.read().is_banned(key)
+    }
+
     /// What is hot, the oldest first.
     pub(crate) fn list(&self) -> Vec<Listed> {
         self.state.read().list()

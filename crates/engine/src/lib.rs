@@ -1,12 +1,13 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`; for hot keys [`hot_set`] and `keeper`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
+//! `revalidate`, `refresh`, [`explain`]; for hot keys [`hot_set`] and `keeper`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
 pub mod cache;
 pub mod changes;
+pub mod explain;
 pub mod hot_set;
 pub mod process_bus;
 pub mod settings;
@@ -39,6 +40,9 @@ mod interleavings;
 pub use answer::{Answer, Freshness};
 pub use cache::{Builder, Cache, EngineStatus};
 pub use changes::{Change, Changes};
+pub use explain::{
+    CopyExplanation, Explanation, HotExplanation, NextCopy, Recorded, Standing, TierCopy,
+};
 pub use hot_set::{HotKey, HotReason, HotReasons, PromotionOutcome};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;

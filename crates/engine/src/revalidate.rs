@@ -48,6 +48,11 @@ impl Checked {
         &self.head
     }
 
+    /// The key's version, and those of its parents.
+    pub(crate) fn versions(&self) -> (Version, &Parents) {
+        (self.version, &self.parents)
+    }
+
     /// The moment before the statement was sent to a primary; zero for a standby, whose answer is as old as its position says.
     pub(crate) fn as_of(&self) -> Boot {
         if self.head.primary {

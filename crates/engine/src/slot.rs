@@ -352,6 +352,17 @@ impl Slot {
             || self.extras.get().is_some_and(made)
     }
 
+    /// The encodings that are there already.
+    pub(crate) fn encodings(&self) -> impl Iterator<Item = Encoding> {
+        let made = |made: fn(&Extras) -> &OnceLock<Option<Bytes>>| {
+            let extras = self.extras.get()?;
+            made(extras).get()?.as_ref().map(drop)
+        };
+        let zstd = made(|extras| &extras.zstd).map(|()| Encoding::Zstd);
+        let gzip = made(|extras| &extras.gzip).map(|()| Encoding::Gzip);
+        [Encoding::Identity].into_iter().chain(zstd).chain(gzip)
+    }
+
     /// Whether this caller may start a refresh; the next one may after `pause`.
     pub(crate) fn claim_refresh(&self, now: Boot, pause: Duration) -> bool {
         let before = self.pause.load(Ordering::Relaxed);

@@ -188,18 +188,7 @@ impl Fill {
             return Some(pending);
         }
         let key = self.tier_key(knowledge, &pending);
-        // A copy from a tier carries no proof of its own moment; its position and the node's proofs speak for it.
-        let as_of = if self.source.namespace.tracked {
-            Boot::default()
-        } else {
-            self.engine.follower.boot_of(entry.fetched_at)
-        };
-        let found = Found {
-            entry,
-            tier,
-            hist: knowledge.hist,
-            as_of,
-        };
+        let found = self.found_in_tier(entry, tier, knowledge);
         let refused = match self.admit_and_land(pending, found) {
             Ok(entry) => {
                 gathered.puts.push(Put {
@@ -218,6 +207,27 @@ impl Fill {
         let mut pending = refused.pending;
         Self::keep_stale(&mut pending, refused.found, refused.admission);
         Some(pending)
+    }
+
+    /// A copy that was looked for in the present history. It carries no proof of its own moment; its position and the node's proofs speak
+    /// for it.
+    pub(crate) fn found_in_tier(
+        &self,
+        entry: Entry,
+        tier: TierName,
+        knowledge: &Knowledge,
+    ) -> Found {
+        let as_of = if self.source.namespace.tracked {
+            Boot::default()
+        } else {
+            self.engine.follower.boot_of(entry.fetched_at)
+        };
+        Found {
+            entry,
+            tier,
+            hist: knowledge.hist,
+            as_of,
+        }
     }
 
     /// Whether another node has fetched it lately enough that a refresh from the origin can be spared.

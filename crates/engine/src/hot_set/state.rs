@@ -48,6 +48,16 @@ impl Hot {
     fn is_pinned(&self) -> bool {
         self.reasons.contains(HotReason::Pinned)
     }
+
+    fn listed(&self, key: &Key) -> Listed {
+        Listed {
+            key: key.clone(),
+            reasons: self.reasons,
+            since: self.since,
+            has_room: self.has_room == Some(true),
+            bytes: self.bytes,
+        }
+    }
 }
 
 type Hashing = BuildHasherDefault<KeyHasher>;
@@ -276,13 +286,14 @@ impl State {
     pub(super) fn list(&self) -> Vec<Listed> {
         let mut hot: Vec<_> = self.hot.iter().collect();
         hot.sort_unstable_by_key(|(_, hot)| hot.order);
-        let listed = |(key, hot): (&Key, &Hot)| Listed {
-            key: key.clone(),
-            reasons: hot.reasons,
-            since: hot.since,
-            has_room: hot.has_room == Some(true),
-            bytes: hot.bytes,
-        };
-        hot.into_iter().map(listed).collect()
+        hot.into_iter().map(|(key, hot)| hot.listed(key)).collect()
+    }
+
+    pub(super) fn find(&self, key: &Key) -> Option<Listed> {
+        self.hot.get(key).map(|hot| hot.listed(key))
+    }
+
+    pub(super) fn is_banned(&self, key: &Key) -> bool {
+        self.banned.contains(key)
     }
 }
