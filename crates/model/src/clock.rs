@@ -42,6 +42,15 @@ impl DbTime {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// This moment minus a duration, not before 1970.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> DbTime {
+        DbTime(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// This moment plus a duration.
     #[must_use]
     pub fn plus(self, duration: Duration) -> DbTime {

@@ -1,13 +1,14 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
 //! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`],
-//! [`writer`], [`setting`]. This crate does no I/O.
+//! [`writer`], [`setting`], [`cluster`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod access;
 pub mod breaker;
 pub mod bus;
 pub mod clock;
+pub mod cluster;
 pub mod entry;
 pub mod envelope;
 pub mod error;
@@ -32,6 +33,7 @@ pub use access::{AccessToken, Role, UnknownRole};
 pub use breaker::{Breaker, BreakerSettings, Pass};
 pub use bus::{Bus, BusEvent, Channel, Feed, Inbox, Mailbox, Published};
 pub use clock::{Boot, BootClock, Clock, DbTime};
+pub use cluster::{ClusterNodes, KnownNode, NodeFacts};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
 pub use key::{Id, Key, KeyParts, KeyRef, NamespaceName, TierKey};

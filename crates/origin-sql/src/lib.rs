@@ -12,6 +12,7 @@ mod failure;
 mod lent;
 mod log;
 mod migrate;
+mod node;
 mod placeholders;
 mod product;
 mod setting;

@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 7] = [
+const POSTGRES: [(i64, &str, &str); 8] = [
     (
         1,
         "create change log",
@@ -39,6 +39,11 @@ const POSTGRES: [(i64, &str, &str); 7] = [
         7,
         "keep settings",
         include_str!("../../../migrations/postgres/0007_keep_settings.sql"),
+    ),
+    (
+        8,
+        "know nodes",
+        include_str!("../../../migrations/postgres/0008_know_nodes.sql"),
     ),
 ];
 

@@ -5,6 +5,7 @@ mod both;
 mod follow;
 mod foreign;
 mod log;
+mod node;
 mod partitions;
 mod postgres;
 mod record;

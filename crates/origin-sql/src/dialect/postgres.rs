@@ -3,6 +3,7 @@
 mod attach;
 mod follow;
 mod lead;
+mod node;
 mod product;
 mod sequencer;
 mod setting;

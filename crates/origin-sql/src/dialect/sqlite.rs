@@ -3,6 +3,7 @@
 mod attach;
 mod follow;
 mod lead;
+mod node;
 mod product;
 mod setting;
 mod write;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use hotshelf_model::{Error, ErrorKind, Position, Timeline, Version};
 use hotshelf_telemetry::Counter;
 use hotshelf_telemetry::metric::{LOG_PRUNED, LOG_SKIPPED};
+use parking_lot::Mutex;
 use serde_json::json;
 use sqlx::query::Query;
 use sqlx::sqlite::{
@@ -46,6 +48,7 @@ pub(crate) struct Sqlite {
     versions: SqlStr,
     poll: SqlStr,
     retention: Retention,
+    node: Mutex<Option<node::OwnNode>>,
     pruned: Counter,
     skipped: Counter,
 }
@@ -77,6 +80,7 @@ impl Sqlite {
             versions: framed(include_str!("../sql/sqlite/versions.sql")),
             poll: framed(include_str!("../sql/sqlite/poll.sql")),
             retention: settings.retention,
+            node: Mutex::default(),
             pruned: LOG_PRUNED.counter(&[]),
             skipped: LOG_SKIPPED.counter(&[]),
         })
