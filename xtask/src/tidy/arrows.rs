@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 20] = {
+const TABLE: [(&str, Allowed); 21] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -27,6 +27,10 @@ const TABLE: [(&str, Allowed); 20] = {
         ("origin-", These(&["model", "telemetry"])),
         ("bus-", These(&["model", "telemetry"])),
         ("access-log", These(&["model", "telemetry"])),
+        (
+            "promotion",
+            These(&["model", "hotkeys", "engine", "access-log", "telemetry"]),
+        ),
         ("http-api", These(&["model", "engine", "telemetry"])),
         (
             "hotshelf",
@@ -36,6 +40,7 @@ const TABLE: [(&str, Allowed); 20] = {
                 "coherence",
                 "telemetry",
                 "access-log",
+                "promotion",
                 "bus-",
                 "origin-",
                 "tier-",
