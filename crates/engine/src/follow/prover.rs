@@ -59,6 +59,7 @@ impl Follower {
         // A row that is still missing when the next poll is due has been lost on its way.
         head <= self.cursor().position
             && !asking.is_late
+            && self.bus.as_ref().is_some_and(|bus| bus.is_connected())
             && now.since(self.ledger.proof()) <= self.staleness_bound / 2
             && now.since(asking.own_poll) <= OWN_POLL_INTERVAL
             && !self.leads()

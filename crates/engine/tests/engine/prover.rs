@@ -1,5 +1,6 @@
 //! The node that leads polls for the others; whoever gets no answer polls itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_model::message::{Answers, Ask, Message, decode, encode_ask};
@@ -30,7 +31,7 @@ fn assert_proved(shop: &Shop, nodes: &[Node]) {
     }
 }
 
-async fn nodes(shop: &Shop, hub: &std::sync::Arc<FakeHub>, count: usize) -> Vec<Node> {
+async fn nodes(shop: &Shop, hub: &Arc<FakeHub>, count: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
     for _ in 0..count {
         nodes.push(shop.node_on(hub).await);
@@ -79,6 +80,25 @@ async fn a_node_that_gets_no_answers_polls_itself_and_stays_proved() {
     let polls = u128::from(shop.origin.polls() - polls);
     let of_one_node = time.as_millis() / shop.settings.poll_interval.as_millis();
     assert!(polls > of_one_node * 3 / 2, "{polls}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_polled_for_polls_itself_as_soon_as_its_bus_is_gone() {
+    let shop = Shop::with_lamp();
+    let hub = FakeHub::new(1);
+    let buses = [hub.join(), hub.join()];
+    let mut nodes = Vec::new();
+    for bus in &buses {
+        nodes.push(shop.node_over(Arc::clone(bus)).await);
+    }
+    pass(&shop, Duration::from_secs(2), || {}).await;
+    for bus in buses {
+        bus.disconnect();
+    }
+    // No proof gets old meanwhile.
+    for node in &nodes {
+        node.catch_up().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

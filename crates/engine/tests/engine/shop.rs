@@ -9,7 +9,7 @@ use hotshelf_model::{
     Clock, Error, FreshnessPolicy, Id, Key, Namespace, NamespaceName, ReadObserver, Shape, Tier,
     TierKey, TierName, Variant, VariantSchema,
 };
-use hotshelf_testkit::{FakeHub, FakeLeases, FakeOrigin, FakeTier, ManualClock};
+use hotshelf_testkit::{FakeBus, FakeHub, FakeLeases, FakeOrigin, FakeTier, ManualClock};
 
 /// Everything that the nodes of a shop share.
 pub(crate) struct Shop {
@@ -79,10 +79,15 @@ impl Shop {
 
     /// The same with a bus.
     pub(crate) async fn node_on(&self, hub: &Arc<FakeHub>) -> Node {
+        self.node_over(hub.join()).await
+    }
+
+    /// The same with a bus of its own, which can be cut.
+    pub(crate) async fn node_over(&self, bus: Arc<FakeBus>) -> Node {
         let disk = Arc::new(FakeTier::new(TierName::L3));
         let builder = self
             .builder(&disk)
-            .bus(hub.join())
+            .bus(bus)
             .cluster_leases(Arc::clone(&self.origin) as _);
         caught_up(self.start(builder, disk)).await
     }
