@@ -98,8 +98,9 @@ impl Follower {
             return;
         }
         self.version_max.fetch_max(new.version.0, Ordering::Relaxed);
+        // No poll for it: this node knows, the others are told, and the next poll gives the change its position as any other's. It would
+        // keep the database busy just when the hint is on its way.
         self.publish_hint(new);
-        self.nudge();
     }
 
     /// Tests the bus when it is time to; says how long there is nothing to be done.

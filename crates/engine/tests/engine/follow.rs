@@ -11,7 +11,7 @@ use hotshelf_model::{
 };
 use hotshelf_testkit::{BusFaults, FakeHub};
 
-use crate::shop::{Node, Shop, key, products, text};
+use crate::shop::{Node, Shop, key, products, settled, text};
 
 const LAMP: &str = r#"{"id":"lamp","price":10}"#;
 
@@ -310,6 +310,22 @@ async fn a_write_of_this_node_is_seen_before_it_has_a_position() {
     shop.origin.sequence_at_once();
     applied(&shop, &node).await;
     assert_eq!(node.read("lamp").await, from_l1("written here"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_a_node_are_no_reason_to_poll() {
+    let mut shop = Shop::with_lamp();
+    shop.settings.poll_interval = Duration::from_secs(60);
+    let node = shop.node().await;
+    settled(Duration::from_secs(1)).await;
+    let polls = shop.origin.polls();
+    for number in 0..10 {
+        let version = shop.origin.put("lamp", format!("written {number}"));
+        node.cache.written(&products(), &id("lamp"), version);
+        settled(Duration::from_secs(1)).await;
+    }
+    assert_eq!(shop.origin.polls(), polls);
+    assert_eq!(node.read("lamp").await, from_origin("written 9"));
 }
 
 #[tokio::test(start_paused = true)]
