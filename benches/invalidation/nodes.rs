@@ -1,9 +1,11 @@
 //! The nodes, what they share, and who writes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use hotshelf_benches::shelf;
+use hotshelf_benches::time::Stopwatch;
 use hotshelf_bus_nats::{NatsBus, NatsSettings};
 use hotshelf_engine::{Cache, ReadOptions};
 use hotshelf_model::{
@@ -13,6 +15,8 @@ use hotshelf_model::{
 use hotshelf_origin_sql::{Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
 use hotshelf_testkit::{NatsServer, PostgresServer};
 use tokio::runtime::Runtime;
+
+use crate::lookout::{Lookout, WatchedBus};
 
 const NODES: usize = 3;
 const PRODUCT: &str = "lamp";
@@ -29,12 +33,14 @@ pub(crate) enum Writer {
 struct Node {
     cache: Cache,
     origin: Arc<SqlOrigin>,
+    lookout: Arc<Lookout>,
 }
 
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
     id: Id,
     key: Key,
+    clock: Stopwatch,
     runtime: Runtime,
     _servers: (PostgresServer, Option<NatsServer>),
 }
@@ -56,6 +62,7 @@ impl Nodes {
             nodes,
             id,
             key,
+            clock: Stopwatch::start(),
             runtime,
             _servers: (postgres, nats),
         };
@@ -82,35 +89,66 @@ impl Nodes {
         }
     }
 
-    fn versions_in_l1(&self) -> impl Iterator<Item = Option<Version>> {
-        let versions = self.nodes.iter().map(|node| node.cache.try_get(&self.key));
-        versions.map(|answer| answer.map(|answer| answer.version()))
-    }
-
     fn all_hold(&self, version: Version) -> bool {
-        self.versions_in_l1().all(|held| held == Some(version))
+        let mut answers = self.nodes.iter().map(|node| node.cache.try_get(&self.key));
+        answers.all(|answer| answer.is_some_and(|answer| answer.version() == version))
     }
 
-    /// Whether no node answers with this version any more.
-    pub(crate) fn all_refuse(&self, version: Version) -> bool {
-        self.versions_in_l1().all(|held| held != Some(version))
+    /// Watches the nodes until the last of them refuses the version that all hold.
+    pub(crate) fn watch(&self, held: Version) -> Watch<'_> {
+        for node in &self.nodes {
+            node.lookout.begin(&node.cache, &self.key, held, self.clock);
+        }
+        Watch {
+            nodes: &self.nodes,
+            clock: self.clock,
+        }
     }
 
-    /// Changes the product; returns when the commit is acknowledged.
-    pub(crate) fn write(&self, writer: Writer, change: usize) -> anyhow::Result<()> {
+    /// Changes the product; says when the commit was acknowledged.
+    pub(crate) fn write(&self, writer: Writer, change: usize) -> anyhow::Result<Duration> {
         let title = format!("A lamp, {change}");
         let node = &self.nodes[change % NODES];
         match writer {
-            Writer::Api => self.runtime.block_on(node.write(&self.id, title)),
+            Writer::Api => self
+                .runtime
+                .block_on(node.write(&self.id, title, self.clock)),
             Writer::Sql => {
                 let products = [product(title)];
                 let written = self
                     .runtime
                     .block_on(node.origin.upsert_products(&products));
+                let acknowledged = self.clock.elapsed();
                 let report = written?;
                 ensure!(report.inserted + report.updated == 1, "nothing was changed");
-                Ok(())
+                Ok(acknowledged)
             }
+        }
+    }
+}
+
+/// Nodes that are watched.
+pub(crate) struct Watch<'a> {
+    nodes: &'a [Node],
+    pub(crate) clock: Stopwatch,
+}
+
+impl Watch<'_> {
+    pub(crate) fn saw_any_refuse(&self) -> bool {
+        self.nodes.iter().any(|node| node.lookout.look().is_some())
+    }
+
+    /// When the last node refused; `None` while one does not.
+    pub(crate) fn all_refused(&self) -> Option<Duration> {
+        let refused: Option<Vec<_>> = self.nodes.iter().map(|node| node.lookout.look()).collect();
+        refused?.into_iter().max()
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        for node in self.nodes {
+            node.lookout.end();
         }
     }
 }
@@ -127,6 +165,7 @@ impl Node {
         let builder = Cache::builder(Arc::clone(&origin) as Arc<dyn ChangeLog>)
             .cluster_leases(Arc::clone(&origin) as Arc<dyn ClusterLeases>)
             .namespace(namespace(&query), Arc::clone(&origin) as Arc<dyn Origin>);
+        let lookout = Arc::<Lookout>::default();
         let cache = match nats {
             Some(nats) => {
                 let settings = NatsSettings {
@@ -138,17 +177,22 @@ impl Node {
                 while !bus.is_connected() {
                     tokio::time::sleep(super::LOOK).await;
                 }
-                builder.bus(bus).start()
+                let lookout = Arc::clone(&lookout);
+                builder.bus(Arc::new(WatchedBus { bus, lookout })).start()
             }
             None => builder.start(),
         };
         while !cache.is_ready() {
             tokio::time::sleep(super::LOOK).await;
         }
-        Ok(Node { cache, origin })
+        Ok(Node {
+            cache,
+            origin,
+            lookout,
+        })
     }
 
-    async fn write(&self, id: &Id, title: String) -> anyhow::Result<()> {
+    async fn write(&self, id: &Id, title: String, clock: Stopwatch) -> anyhow::Result<Duration> {
         let fields = ProductFields {
             title: Some(title),
             ..ProductFields::default()
@@ -158,10 +202,13 @@ impl Node {
             change: ProductChange::Patch(fields),
             if_version: None,
         };
-        match self.origin.write(&write).await? {
+        let outcome = self.origin.write(&write).await?;
+        let acknowledged = clock.elapsed();
+        match outcome {
             WriteOutcome::Written { version, .. } => {
                 self.cache.written(&shelf::products(), id, version);
-                Ok(())
+                self.lookout.look();
+                Ok(acknowledged)
             }
             other => Err(anyhow!("not written: {other:?}")),
         }
