@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hotshelf_coherence::Cursor;
 use hotshelf_model::{
-    Boot, BootClock, Bus, ChangeLog, Clock, ClusterLeases, Error, ErrorKind, Id, Key, KeyRef,
-    Leases, Namespace, NamespaceName, Position, ReadObserver, Tier, Timeline, Version,
+    Boot, BootClock, Bus, ChangeLog, Clock, ClusterLeases, DbTime, Error, ErrorKind, Hist, Id, Key,
+    KeyRef, Leases, Namespace, NamespaceName, Position, ReadObserver, Tier, Timeline, Version,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -38,6 +38,10 @@ pub struct EngineStatus {
     pub position: Option<Position>,
     /// The timeline of that position; `None` before the first poll.
     pub timeline: Option<Timeline>,
+    /// The database's history; `None` before the first poll.
+    pub hist: Option<Hist>,
+    /// The latest time that the database's clock can show now; `None` before the first poll.
+    pub database_now: Option<DbTime>,
     /// Time since this node last proved that it knows every change; `None` before the first proof.
     pub proof_age: Option<Duration>,
     /// Fills under way.
@@ -203,6 +207,8 @@ impl Cache {
         EngineStatus {
             position: knowledge.map(|knowledge| knowledge.cursor.position),
             timeline: knowledge.map(|knowledge| knowledge.timeline),
+            hist: knowledge.map(|knowledge| knowledge.hist),
+            database_now: follower.db_now(),
             proof_age: follower
                 .is_proved_once()
                 .then(|| context.now.since(context.proof)),

@@ -2,7 +2,7 @@
 //!
 //! A service that embeds the engine builds a [`Cache`] from a change log, one or more namespaces with their origins, and the tiers
 //! that it wants; `examples/embedded.rs` is a whole one. L1 is always there. Features: `sql` (default), `http`, `redis`, `rocksdb`, `nats`,
-//! `access-log`.
+//! `access-log`, `hot-keys` (which brings `access-log`).
 
 pub use hotshelf_engine::{
     Answer, BudgetSettings, Builder, Cache, Class, EngineSettings, EngineStatus, Freshness, HotKey,
@@ -13,6 +13,10 @@ pub use hotshelf_model as model;
 /// The access log, for [`Builder::observer`].
 #[cfg(feature = "access-log")]
 pub use hotshelf_access_log as access_log;
+
+/// Finding and holding hot keys; what counts them is for [`access_log::Recording`].
+#[cfg(feature = "hot-keys")]
+pub use hotshelf_promotion as promotion;
 
 /// PostgreSQL and SQLite as origin and change log.
 #[cfg(feature = "sql")]

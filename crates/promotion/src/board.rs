@@ -133,6 +133,11 @@ impl Board {
         self.hot.contains_key(&hash)
     }
 
+    /// A hot key, by its hash.
+    pub(crate) fn promoted(&self, hash: KeyHash) -> Option<&Promoted> {
+        self.hot.get(&hash).map(|hot| &hot.promoted)
+    }
+
     /// The hot set, by hash.
     pub fn hot(&self) -> impl Iterator<Item = (KeyHash, &Promoted)> {
         self.hot.iter().map(|(hash, hot)| (*hash, &hot.promoted))

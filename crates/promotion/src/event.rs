@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hotshelf_hotkeys::message::Told;
-use hotshelf_hotkeys::{DemotionReason, HotCursor, PromotionReason};
+use hotshelf_hotkeys::{DemotionReason, HotCursor, Promotion, PromotionReason};
 use hotshelf_model::{Boot, Key};
 
 /// A key that became hot, and why.
@@ -26,6 +26,19 @@ pub struct Promoted {
 }
 
 impl Promoted {
+    /// As this node's detector has decided at `decided`.
+    pub(crate) fn new(promotion: Promotion, decided: Boot) -> Self {
+        Promoted {
+            key: promotion.key,
+            bytes: promotion.bytes,
+            rate: promotion.rate,
+            share: promotion.share,
+            onset: promotion.onset,
+            decided,
+            why: promotion.why,
+        }
+    }
+
     /// As it was told at `now`.
     pub(crate) fn heard(told: &Told, now: Boot) -> Self {
         let ago = |ms| now.minus(Duration::from_millis(ms));

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use hotshelf_engine::{Cache, HotReason};
 use hotshelf_hotkeys::{HotCursor, HotMessage, Rules};
 use hotshelf_model::{Clock, Hist};
+use hotshelf_telemetry::metric::HOT_DECISIONS;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -106,6 +107,14 @@ impl HotKeys {
             cache.demote(&changed.demoted, HotReason::Detected);
             cache.promote(&changed.promoted, HotReason::Detected);
         }
+        let count = |decision, keys: usize| {
+            if keys > 0 {
+                let counter = HOT_DECISIONS.counter(&[("decision", decision)]);
+                counter.increment(keys as u64);
+            }
+        };
+        count("promoted", changed.promoted.len());
+        count("demoted", changed.demoted.len());
         let is_moved = board.cursor() != before;
         drop(board);
         if is_moved {

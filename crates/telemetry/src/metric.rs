@@ -100,6 +100,32 @@ metrics_list! {
         "Attempts to mend what a hot key lacked, a copy or the next document of a scheduled change, by outcome: kept or failed.";
     HOT_FLIPS = Counter "hotshelf_hot_flips_total" []
         "Documents fetched ahead of a scheduled change that took their place at its moment.";
+    HOT_FRAMES = Counter "hotshelf_hot_frames_total" ["outcome"]
+        "Frames of what nodes have read: sent, dropped or too_large by this node; counted, doubled, late, former, realigned, nodes_max or unreadable by its detector.";
+    HOT_TAU = Gauge "hotshelf_hot_sampled_tau" []
+        "Counts below it were left to chance in this node's last frame; 1 when none was.";
+    HOT_LEADS = Gauge "hotshelf_hot_leads" []
+        "Whether this node's detector leads: 0 or 1. Exactly one node's does.";
+    HOT_STANDS_BY = Gauge "hotshelf_hot_stands_by" []
+        "Whether this node's detector stands by: 0 or 1.";
+    HOT_LAG = Gauge "hotshelf_hot_detector_lag_seconds" []
+        "How far this node's detector lags behind the nodes that it hears; 0 without one.";
+    HOT_TRACKED = Gauge "hotshelf_hot_tracked_keys" []
+        "Keys that this node's detector counts exactly; 0 without one.";
+    HOT_CLUSTER_KEYS = Gauge "hotshelf_hot_cluster_keys" []
+        "Keys that are hot in the cluster, as far as this node knows.";
+    HOT_DECISIONS = Counter "hotshelf_hot_decisions_total" ["decision"]
+        "Keys that the cluster's decisions have changed on this node: promoted or demoted.";
+    HOT_PROVISIONAL = Counter "hotshelf_hot_provisional_total" []
+        "Times that this node has found a key hot by itself, because no detector spoke.";
+    HOT_QUESTIONS = Counter "hotshelf_hot_questions_total" []
+        "Hashes whose keys this node's detector has asked for.";
+    HOT_NAMES = Counter "hotshelf_hot_names_total" []
+        "Keys that this node has told detectors.";
+    HOT_SNAPSHOTS = Counter "hotshelf_hot_snapshots_total" ["direction"]
+        "Hot sets that this node has asked for (in) or told (out), because a decision was missing or a node has come.";
+    HOT_UNREADABLE = Counter "hotshelf_hot_unreadable_total" ["reason"]
+        "Messages about hot keys that could not be read: undecodable or unknown_format.";
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
         "Age beyond freshness of answers that were labelled stale.";
     LOG_POSITION = Gauge "hotshelf_change_log_position" []

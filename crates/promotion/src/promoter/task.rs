@@ -1,0 +1,350 @@
+//! The task itself.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hotshelf_engine::{Cache, HotReason};
+use hotshelf_hotkeys::message::{Announced, Held, HotMessage};
+use hotshelf_hotkeys::{Found, Frame, Limits, Sender};
+use hotshelf_model::{Boot, Bus, BusEvent, Channel, Feed, Hist, Key};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{SAVE_INTERVAL, save};
+use crate::board::hash_of;
+use crate::counting::ForCounter;
+use crate::detecting::Detecting;
+use crate::handle::HotKeys;
+use crate::metrics::Metrics;
+use crate::saved::{self, Saved};
+use crate::seats::Seats;
+
+const TICK: Duration = Duration::from_millis(100);
+/// How often a node says what it holds.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a task is made of.
+pub(super) struct Parts {
+    pub(super) limits: Limits,
+    pub(super) snapshot: Option<PathBuf>,
+    pub(super) hot_keys: HotKeys,
+    pub(super) own: Sender,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) seats: Option<Arc<Seats>>,
+    pub(super) messages: Arc<Mutex<ForCounter>>,
+    pub(super) found: mpsc::Receiver<Found>,
+    pub(super) cache: Cache,
+}
+
+pub(super) struct Task {
+    parts: Parts,
+    saved: Option<Saved>,
+    detecting: Option<Detecting>,
+    /// Keys that this node holds by its own judgement, and until when.
+    provisional: HashMap<Key, Boot>,
+    reported: Boot,
+    saving: Boot,
+    metrics: Metrics,
+}
+
+enum Event {
+    Bus(BusEvent),
+    Found(Found),
+    Tick,
+    Seat,
+}
+
+impl Task {
+    pub(super) fn new(parts: Parts) -> Self {
+        let now = parts.hot_keys.shared.clock.now();
+        Task {
+            parts,
+            saved: None,
+            detecting: None,
+            provisional: HashMap::new(),
+            reported: now,
+            saving: now,
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        if let Some(path) = self.parts.snapshot.clone() {
+            let loading = tokio::task::spawn_blocking(move || saved::load(&path));
+            self.saved = loading.await.ok().flatten();
+        }
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (bus, seats) = (&self.parts.bus, &self.parts.seats);
+            let seat_changed = async {
+                match seats {
+                    Some(seats) => seats.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                event = bus.next(Feed::Hot) => Event::Bus(event),
+                _ = ticks.tick() => Event::Tick,
+                Some(found) = self.parts.found.recv() => Event::Found(found),
+                () = seat_changed => Event::Seat,
+            };
+            match event {
+                Event::Bus(BusEvent::Message(Channel::Frames, frame)) => self.frame(&frame),
+                Event::Bus(BusEvent::Message(_, message)) => self.hear(&message),
+                // What was missed shows as a gap.
+                Event::Bus(_) => {}
+                Event::Found(found) => self.found(&found),
+                Event::Tick => self.tick().await,
+                Event::Seat => self.take_seat(),
+            }
+            // A bus that always has something must not keep the others waiting.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn now(&self) -> Boot {
+        self.parts.hot_keys.shared.clock.now()
+    }
+
+    fn frame(&mut self, bytes: &Bytes) {
+        let now = self.now();
+        let Some(detecting) = &mut self.detecting else {
+            return;
+        };
+        match Frame::decode(bytes) {
+            Ok(frame) => {
+                let outcome = detecting.frame(&frame, now);
+                self.metrics.frame(outcome);
+            }
+            Err(error) => {
+                self.metrics.unreadable_frame();
+                tracing::debug!(%error, "a frame cannot be read");
+            }
+        }
+        self.tell();
+    }
+
+    fn hear(&mut self, bytes: &Bytes) {
+        let (hist, message) = match HotMessage::decode(bytes) {
+            Ok(read) => read,
+            Err(error) => {
+                self.metrics.unreadable(error);
+                tracing::debug!(%error, "a message about hot keys cannot be read");
+                return;
+            }
+        };
+        let now = self.now();
+        if self.parts.hot_keys.shared.board.lock().hist() != Some(hist) {
+            return;
+        }
+        let detecting = self.detecting.as_mut();
+        match &message {
+            HotMessage::Questions(hashes) => self.parts.messages.lock().ask(hashes),
+            HotMessage::Watched(hashes) => {
+                self.parts.messages.lock().watched = Some(hashes.clone());
+            }
+            HotMessage::Names(names) => {
+                let hashes = names.iter().map(|name| hash_of(&name.key, hist));
+                self.parts.messages.lock().tell(hashes);
+                if let Some(detecting) = detecting {
+                    for name in names {
+                        detecting.name(&name.key, name.bytes, now);
+                    }
+                    self.tell();
+                }
+            }
+            HotMessage::Decided(decided) => {
+                // A standby that has not heard the name hears it here.
+                if let Some(detecting) = detecting {
+                    for decision in &decided.decisions {
+                        if let Announced::Promoted(told) = decision {
+                            detecting.name(&told.key, told.bytes, now);
+                        }
+                    }
+                }
+            }
+            HotMessage::Want(_) => {
+                if let Some(detecting) = detecting {
+                    detecting.want();
+                }
+            }
+            HotMessage::State(_)
+            | HotMessage::Snapshot(_)
+            | HotMessage::Rates(_)
+            | HotMessage::Held(_) => {}
+        }
+        self.parts.hot_keys.take(hist, &message);
+    }
+
+    fn found(&mut self, found: &Found) {
+        self.metrics.provisional();
+        let key = std::slice::from_ref(&found.key);
+        self.parts.cache.promote(key, HotReason::Provisional);
+        let before = self.provisional.insert(found.key.clone(), found.until);
+        if before.is_none() {
+            let (key, rate) = (found.key.as_str(), found.rate.round());
+            tracing::info!(
+                key,
+                rate,
+                "no detector speaks, and this node finds a key hot"
+            );
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = self.now();
+        if let Some(hist) = self.parts.cache.status().hist {
+            self.parts.hot_keys.set_hist(hist);
+        }
+        self.take_seat();
+        if let Some(detecting) = &mut self.detecting {
+            detecting.set_rules(&self.parts.hot_keys.rules());
+            let messages = detecting.tick(&self.parts.hot_keys.shared.board.lock(), now);
+            self.publish_all(&messages);
+        }
+        let wants = self.parts.hot_keys.shared.board.lock().wants(now);
+        if wants && self.term().is_none() {
+            self.metrics.wanted();
+            self.publish(&HotMessage::Want(self.parts.own));
+        }
+        self.expire(now);
+        if now.since(self.reported) >= REPORT_INTERVAL {
+            self.reported = now;
+            self.report(now);
+        }
+        if now.since(self.saving) >= SAVE_INTERVAL
+            && let Some(path) = self.parts.snapshot.clone()
+        {
+            self.saving = now;
+            save(&self.parts.hot_keys, path).await;
+        }
+    }
+
+    fn term(&self) -> Option<u64> {
+        self.detecting.as_ref().and_then(Detecting::term)
+    }
+
+    /// Begins or ends to detect and to lead, as this node's seat and history say.
+    fn take_seat(&mut self) {
+        let now = self.now();
+        let shared = Arc::clone(&self.parts.hot_keys.shared);
+        let hist = shared.board.lock().hist();
+        let seat = match &self.parts.seats {
+            Some(seats) => seats.seat(),
+            None => Some(0),
+        };
+        let Some((seat, hist)) = seat.zip(hist) else {
+            if self.detecting.take().is_some() {
+                self.parts.bus.hear(Channel::Frames, false);
+            }
+            shared.leads.store(false, Ordering::Relaxed);
+            return;
+        };
+        let is_of_use = |detecting: &Detecting| {
+            let has_resigned = seat != 0 && detecting.term().is_some();
+            detecting.hist() == hist && !has_resigned
+        };
+        if !self.detecting.as_ref().is_some_and(is_of_use) {
+            self.parts.bus.hear(Channel::Frames, true);
+            let rules = self.parts.hot_keys.rules();
+            let (limits, own) = (self.parts.limits, self.parts.own);
+            self.detecting = Some(Detecting::new(rules, limits, own, hist, seat, now));
+        }
+        let heard = shared.board.lock().term();
+        // One who leads and hears of a later term leads in one that is later still: its lease says that it does.
+        if seat == 0 && self.term().is_none_or(|term| term < heard) {
+            self.lead(hist, heard, now);
+        }
+        shared.leads.store(seat == 0, Ordering::Relaxed);
+    }
+
+    fn lead(&mut self, hist: Hist, heard: u64, now: Boot) {
+        let of_database = self.parts.cache.status().database_now;
+        let term = of_database.map_or(0, |now| now.0).max(heard + 1);
+        let saved = self.saved.as_ref().filter(|saved| saved.hist == hist);
+        let saved = saved.map_or(&[][..], |saved| &saved.keys);
+        let Some(detecting) = &mut self.detecting else {
+            return;
+        };
+        let board = self.parts.hot_keys.shared.board.lock();
+        let messages = detecting.lead(&board, saved, term, now);
+        drop(board);
+        tracing::info!(term, "this node leads in finding hot keys");
+        self.publish_all(&messages);
+    }
+
+    /// Says what was decided, and asks.
+    fn tell(&mut self) {
+        let now = self.now();
+        if let Some(detecting) = &mut self.detecting {
+            let messages = detecting.tell(&self.parts.hot_keys.shared.board.lock(), now);
+            self.publish_all(&messages);
+        }
+    }
+
+    fn publish_all(&self, messages: &[HotMessage]) {
+        for message in messages {
+            self.publish(message);
+        }
+    }
+
+    /// Tells the others, after this node itself: it knows what it says whether the bus is there or not.
+    fn publish(&self, message: &HotMessage) {
+        let hist = self.parts.hot_keys.shared.board.lock().hist();
+        let Some(hist) = hist else {
+            return;
+        };
+        self.metrics.published(message);
+        self.parts.hot_keys.take(hist, message);
+        let message = message.encode(hist);
+        self.parts.bus.publish(Channel::Hot, message);
+    }
+
+    /// Lets go what this node held by its own judgement and has not found again.
+    fn expire(&mut self, now: Boot) {
+        let over = self.provisional.extract_if(|_, until| *until <= now);
+        let over: Vec<Key> = over.map(|(key, _)| key).collect();
+        self.parts.cache.demote(&over, HotReason::Provisional);
+    }
+
+    /// Says what this node holds, and tries again for what it was to hold and could not.
+    fn report(&mut self, now: Boot) {
+        let local = self.parts.cache.hot_keys();
+        let board = self.parts.hot_keys.shared.board.lock();
+        let status = self
+            .detecting
+            .as_ref()
+            .map(|detecting| detecting.status(now));
+        self.metrics
+            .look(&board, status.as_ref(), self.term().is_some());
+        let Some(cursor) = board.cursor() else {
+            return;
+        };
+        let held = Held {
+            from: self.parts.own,
+            cursor,
+            missing: board.missing(&local),
+        };
+        let detected = local
+            .iter()
+            .filter(|hot| hot.reasons.contains(HotReason::Detected));
+        let detected: std::collections::HashSet<&Key> = detected.map(|hot| &hot.key).collect();
+        let keys = board.hot().map(|(_, hot)| &hot.key);
+        let refused: Vec<Key> = keys
+            .filter(|key| !detected.contains(key))
+            .cloned()
+            .collect();
+        if !refused.is_empty() {
+            self.parts.cache.promote(&refused, HotReason::Detected);
+        }
+        drop(board);
+        self.publish(&HotMessage::Held(held));
+    }
+}

@@ -1,0 +1,135 @@
+//! The hot set in a file, for the start of a whole cluster: who leads first holds what was hot before, so that the crowd meets warm nodes.
+//!
+//! The file is the messages of a snapshot, each after its length (u32, big-endian), and replaced as a whole. One that is damaged, of another
+//! history or older than ten minutes is none.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hotshelf_hotkeys::HotMessage;
+use hotshelf_hotkeys::message::{HOT_MESSAGE_BYTES_MAX, PARTS_MAX, Told};
+use hotshelf_model::Hist;
+
+/// What was hot longer ago says nothing of now.
+const AGE_MAX: Duration = Duration::from_mins(10);
+
+/// A hot set of before.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) hist: Hist,
+    pub(crate) keys: Vec<Told>,
+}
+
+/// Reads the file; none when there is none that is of use.
+pub(crate) fn load(path: &Path) -> Option<Saved> {
+    let bytes_max = u64::from(PARTS_MAX) * (HOT_MESSAGE_BYTES_MAX as u64 + 4);
+    let about = fs::metadata(path).ok()?;
+    // This machine's own clock on both sides. One that was set back makes the file too young to be believed.
+    let age = about.modified().ok()?.elapsed().ok()?;
+    if age > AGE_MAX || about.len() > bytes_max {
+        return None;
+    }
+    read(&fs::read(path).ok()?)
+}
+
+fn read(mut bytes: &[u8]) -> Option<Saved> {
+    let mut saved: Option<Saved> = None;
+    while let Some((length, rest)) = bytes.split_first_chunk() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (message, rest) = rest.split_at_checked(length)?;
+        bytes = rest;
+        let (hist, HotMessage::Snapshot(part)) = HotMessage::decode(message).ok()? else {
+            return None;
+        };
+        let saved = saved.get_or_insert(Saved {
+            hist,
+            keys: Vec::new(),
+        });
+        if saved.hist != hist {
+            return None;
+        }
+        saved.keys.extend(part.keys);
+    }
+    saved.filter(|_| bytes.is_empty())
+}
+
+/// Replaces the file by the parts of a snapshot.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn write(path: &Path, hist: Hist, parts: &[HotMessage]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = PathBuf::from(format!("{}.new", path.display()));
+    let mut file = File::create(&beside)?;
+    for part in parts {
+        let message = part.encode(hist);
+        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        file.write_all(&length.to_be_bytes())?;
+        file.write_all(&message)?;
+    }
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use hotshelf_hotkeys::message::Snapshot;
+    use hotshelf_hotkeys::{HotCursor, PromotionReason};
+    use hotshelf_model::Key;
+
+    use super::*;
+
+    fn parts(count: usize) -> Vec<HotMessage> {
+        let told = |number| Told {
+            key: Key::parse(&format!("products//P{number}")).unwrap(),
+            bytes: 100,
+            rate: 700.0,
+            share: 0.1,
+            onset_ms: 300,
+            decided_ms: 2,
+            why: PromotionReason::Rule,
+        };
+        let keys: Vec<Told> = (0..count).map(told).collect();
+        let cursor = HotCursor { term: 1, number: 0 };
+        let parts = Snapshot::parts_of(cursor, &keys).into_iter();
+        parts.map(HotMessage::Snapshot).collect()
+    }
+
+    #[test]
+    fn what_was_written_reads_back_and_damage_is_no_hot_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hot.snapshot");
+        assert!(load(&path).is_none(), "there is none");
+        write(&path, Hist(7), &parts(100)).unwrap();
+        write(&path, Hist(7), &parts(150)).unwrap();
+        let saved = load(&path).unwrap();
+        assert_eq!((saved.hist, saved.keys.len()), (Hist(7), 150));
+        let whole = fs::read(&path).unwrap();
+        for length in [1, 5, whole.len() - 1] {
+            fs::write(&path, &whole[..length]).unwrap();
+            assert!(load(&path).is_none(), "{length}");
+        }
+    }
+
+    #[test]
+    fn an_old_file_says_nothing_of_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hot.snapshot");
+        write(&path, Hist(7), &parts(1)).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        let written = file.metadata().unwrap().modified().unwrap();
+        let set = |time: SystemTime| file.set_modified(time).unwrap();
+        set(written - Duration::from_secs(300));
+        assert!(load(&path).is_some());
+        set(written - Duration::from_secs(700));
+        assert!(load(&path).is_none());
+        set(written + Duration::from_secs(300));
+        assert!(load(&path).is_none(), "of a clock that was set back");
+    }
+}
