@@ -11,14 +11,15 @@ use hotshelf_http_api::{
     public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
+use hotshelf_promotion::{Cluster, HotKeys, Promoter};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
-use crate::recording::AccessLog;
+use crate::recording::Reads;
 use crate::tiers::{self, Tiers};
-use crate::{bus, origins, settings};
+use crate::{bus, hot, origins, settings};
 
 /// How often pending histogram observations are folded, so that they stay bounded when nobody scrapes.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
@@ -52,7 +53,8 @@ pub struct Node {
     admin: Serving,
     background: Vec<AbortHandle>,
     tiers: Tiers,
-    access_log: Option<AccessLog>,
+    reads: Option<Reads>,
+    promoter: Option<Promoter>,
 }
 
 /// Listeners that end together.
@@ -96,17 +98,23 @@ impl Node {
             .settings(settings::engine(config))
             .clock(Arc::clone(&clock));
         let builder = origins.add_leases(config, builder);
-        let builder = match bus::open(config)? {
-            Some(bus) => builder.bus(bus),
+        let bus = bus::open(config)?;
+        let builder = match &bus {
+            Some(bus) => builder.bus(Arc::clone(bus)),
             None => builder,
         };
-        let access_log = AccessLog::start(config, &clock)?;
-        let builder = match &access_log {
-            Some(log) => builder.observer(Arc::clone(&log.observer)),
+        let cluster = bus.zip(origins.leases(config));
+        let cluster = cluster.map(|(bus, leases)| Cluster { bus, leases });
+        let address = &listeners.addresses().public;
+        let (promoter, counter) = hot::prepare(config, address, &clock, cluster).unzip();
+        let reads = Reads::start(config, &clock, counter)?;
+        let builder = match &reads {
+            Some(reads) => builder.observer(Arc::clone(&reads.observer)),
             None => builder,
         };
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
+        let promoter = promoter.map(|promoter| promoter.start(cache.clone()));
         let state = ApiState::new(ApiParts {
             cache: cache.clone(),
             recorder: process.recorder.clone(),
@@ -138,7 +146,8 @@ impl Node {
             admin,
             background,
             tiers,
-            access_log,
+            reads,
+            promoter,
         })
     }
 
@@ -152,6 +161,11 @@ impl Node {
         &self.cache
     }
 
+    /// What is hot, for those who embed a node; `None` where it is not looked for.
+    pub fn hot_keys(&self) -> Option<&HotKeys> {
+        self.promoter.as_ref().map(Promoter::hot_keys)
+    }
+
     /// Says no on `/readyz` for the drain delay, then takes no more connections, lets requests under way end within the drain timeout,
     /// writes what the access log holds, and closes L3.
     ///
@@ -162,8 +176,11 @@ impl Node {
         tokio::time::sleep(self.drain_delay).await;
         let cut_off = self.public.stop().await? + self.admin.stop().await?;
         // Nobody reads any more, so nothing is missing from the log.
-        if let Some(log) = self.access_log {
-            log.stop().await?;
+        if let Some(reads) = self.reads {
+            reads.stop().await?;
+        }
+        if let Some(promoter) = self.promoter {
+            promoter.stop().await;
         }
         // Before L3 closes: what it holds is proved after the restart from here on.
         self.cache.stop().await;

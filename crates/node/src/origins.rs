@@ -9,8 +9,8 @@ use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_http_api::Writing;
 use hotshelf_model::{
-    BoxFuture, ChangeLog, ChangeRecorder, Error, Fetch, FetchRequest, Id, NamespaceName, Origin,
-    ProductWriter, Versions,
+    BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, Error, Fetch, FetchRequest, Id,
+    NamespaceName, Origin, ProductWriter, Versions,
 };
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
@@ -183,10 +183,16 @@ impl Origins {
 
     /// Lets the node ask whether it leads the sequencing. SQLite's changes have their positions when they are written.
     pub(crate) fn add_leases(&self, config: &Config, builder: Builder) -> Builder {
-        if config.database().is_sqlite() {
-            return builder;
+        match self.leases(config) {
+            Some(leases) => builder.cluster_leases(leases),
+            None => builder,
         }
-        builder.cluster_leases(Arc::clone(&self.sql) as _)
+    }
+
+    /// Leases on the work of the whole cluster; SQLite, whose nodes share a machine, keeps none.
+    pub(crate) fn leases(&self, config: &Config) -> Option<Arc<dyn ClusterLeases>> {
+        let keeps = !config.database().is_sqlite();
+        keeps.then(|| Arc::<SqlOrigin>::clone(&self.sql) as Arc<dyn ClusterLeases>)
     }
 
     /// Which namespaces are written through the API, and who may do it.

@@ -1,4 +1,4 @@
-//! The access log of a node: started before anything is read, ended when nothing is read any more.
+//! What a node records of its reads, for the access log and for hot keys: started before anything is read, ended when nothing is read any more.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,30 +11,39 @@ use hotshelf_access_log::{
 };
 use hotshelf_config::{AccessLogConfig, AccessLogFormat, AccessLogMode, Config};
 use hotshelf_model::{Clock, ReadObserver};
+use hotshelf_promotion::Counter;
 
 use crate::settings;
 
 /// A recording under way.
 #[derive(Debug)]
-pub(crate) struct AccessLog {
+pub(crate) struct Reads {
     pub(crate) observer: Arc<dyn ReadObserver>,
     recording: Recording,
 }
 
-impl AccessLog {
-    /// Starts to record, if reads are logged.
+impl Reads {
+    /// Starts to record, if reads are logged or counted.
     ///
     /// # Errors
     /// When the folder cannot be used, or another node uses it.
-    pub(crate) fn start(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn start(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        counter: Option<Counter>,
+    ) -> anyhow::Result<Option<Self>> {
         let log = config.access_log();
         let mode = match log.mode {
-            AccessLogMode::Off => return Ok(None),
+            AccessLogMode::Off => None,
             AccessLogMode::Sampled => {
-                LogMode::Sampled(NonZeroU32::new(log.sample_one_in).unwrap_or(NonZeroU32::MIN))
+                let one_in = NonZeroU32::new(log.sample_one_in);
+                Some(LogMode::Sampled(one_in.unwrap_or(NonZeroU32::MIN)))
             }
-            AccessLogMode::Full => LogMode::Full,
+            AccessLogMode::Full => Some(LogMode::Full),
         };
+        if mode.is_none() && counter.is_none() {
+            return Ok(None);
+        }
         let defaults = RecorderSettings::default();
         // Each worker has a ring; the rest are for threads that read beside them.
         let bounds = RecorderSettings {
@@ -47,11 +56,13 @@ impl AccessLog {
             boot: Arc::clone(clock),
             wall_ms,
         };
-        let writer = Writer::open(writer(log)).context("opening the access log")?;
-        let nobody_counts = |_: &HeldRead| {};
-        let (recorder, recording) =
-            Recording::start(bounds, clocks, Some((writer, mode)), nobody_counts)?;
-        Ok(Some(AccessLog {
+        let open = || Writer::open(writer(log)).context("opening the access log");
+        let log = mode.map(|mode| anyhow::Ok((open()?, mode))).transpose()?;
+        let (recorder, recording) = match counter {
+            Some(counter) => Recording::start(bounds, clocks, log, counter)?,
+            None => Recording::start(bounds, clocks, log, |_: &HeldRead| {})?,
+        };
+        Ok(Some(Reads {
             observer: Arc::new(ReadRecorder::new(recorder)),
             recording,
         }))

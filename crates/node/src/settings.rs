@@ -66,7 +66,7 @@ pub(crate) fn node_name(config: &Config) -> String {
 }
 
 /// A short number for people who ask which node filled an entry.
-fn node_number(config: &Config) -> u32 {
+pub(crate) fn node_number(config: &Config) -> u32 {
     u32::try_from(xxh3_64(node_name(config).as_bytes()) >> 32).unwrap_or_default()
 }
 
