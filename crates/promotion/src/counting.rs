@@ -203,3 +203,6 @@ impl Counting<HeldRead> for Counter {
         self.pass(now, dropped);
     }
 }
+
+#[cfg(test)]
+mod tests;

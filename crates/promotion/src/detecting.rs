@@ -142,7 +142,7 @@ impl Detecting {
                 first,
                 decisions: decisions.to_vec(),
             }));
-            first.number += decisions.len() as u64;
+            first.number = first.number.saturating_add(decisions.len() as u64);
         }
         questions.sort_unstable();
         questions.dedup();
@@ -167,7 +167,7 @@ impl Detecting {
             });
             // As of the decisions above.
             let cursor = board.cursor().map(|cursor| HotCursor {
-                number: cursor.number + decided.sum::<u64>(),
+                number: cursor.number.saturating_add(decided.sum()),
                 ..cursor
             });
             messages.push(HotMessage::State(self.state(cursor, now)));

@@ -83,7 +83,7 @@ pub struct Promoter {
     bus: Arc<dyn Bus>,
     seats: Option<Arc<Seats>>,
     snapshot: Option<PathBuf>,
-    tasks: Vec<AbortHandle>,
+    task: AbortHandle,
 }
 
 impl Promoter {
@@ -135,9 +135,7 @@ impl Promoter {
     /// # Cancel safety
     /// The seat is then free within 1.5 s; the file is replaced or stays as it was.
     pub async fn stop(self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.task.abort();
         self.bus.hear(Channel::Hot, false);
         self.bus.hear(Channel::Frames, false);
         if let Some(seats) = &self.seats {
@@ -152,9 +150,7 @@ impl Promoter {
 
 impl Drop for Promoter {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 
@@ -186,17 +182,30 @@ impl Prepared {
             found: self.found,
             cache,
         });
-        let mut tasks = vec![tokio::spawn(task.run()).abort_handle()];
-        tasks.extend(seats.clone().map(|seats| {
-            let keeping = async move { seats.keep().await };
-            tokio::spawn(keeping).abort_handle()
-        }));
+        let keeping = seats.clone();
+        // As one task: who detects no more must not keep a seat.
+        let both = tokio::spawn(async move {
+            let keep = async {
+                if let Some(seats) = keeping {
+                    seats.keep().await;
+                }
+            };
+            tokio::join!(task.run(), keep);
+        });
+        let task = both.abort_handle();
+        tokio::spawn(async move {
+            if both.await.is_err_and(|ended| ended.is_panic()) {
+                tracing::error!(
+                    "finding hot keys panicked; this node finds none until it is started again"
+                );
+            }
+        });
         Promoter {
             hot_keys,
             bus: self.bus,
             seats,
             snapshot: self.settings.snapshot,
-            tasks,
+            task,
         }
     }
 }

@@ -267,7 +267,9 @@ impl Task {
 
     fn lead(&mut self, hist: Hist, heard: u64, now: Boot) {
         let of_database = self.parts.cache.status().database_now;
-        let term = of_database.map_or(0, |now| now.0).max(heard + 1);
+        let term = of_database
+            .map_or(0, |now| now.0)
+            .max(heard.saturating_add(1));
         let saved = self.saved.as_ref().filter(|saved| saved.hist == hist);
         let saved = saved.map_or(&[][..], |saved| &saved.keys);
         let Some(detecting) = &mut self.detecting else {
