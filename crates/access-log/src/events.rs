@@ -143,6 +143,47 @@ impl Iterator for Events {
     }
 }
 
+/// The events of several files, in the order of time as far as each file is in it.
+#[derive(Debug)]
+pub struct InTime {
+    files: Vec<(Option<Event>, Events)>,
+}
+
+impl InTime {
+    /// Opens all files, as [`Events::open`] does.
+    ///
+    /// # Errors
+    /// When one of them cannot be read, or no format fits it.
+    pub fn open(
+        paths: &[impl AsRef<Path>],
+        format: Option<Format>,
+        pattern: &KeyPattern,
+    ) -> Result<Self, Error> {
+        let open = |path: &_| {
+            let mut events = Events::open(AsRef::as_ref(path), format, pattern.clone())?;
+            Ok((events.next(), events))
+        };
+        let files = paths.iter().map(open).collect::<Result<_, Error>>()?;
+        Ok(InTime { files })
+    }
+
+    /// What became of each file's lines so far; files are read one event ahead.
+    pub fn tallies(&self) -> impl Iterator<Item = &Tally> {
+        self.files.iter().map(|(_, events)| events.tally())
+    }
+}
+
+impl Iterator for InTime {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let has_next = self.files.iter_mut().filter(|(next, _)| next.is_some());
+        let earliest = has_next.min_by_key(|(next, _)| next.as_ref().map(|event| event.at_ms));
+        let (next, events) = earliest?;
+        std::mem::replace(next, events.next())
+    }
+}
+
 fn next_of_lines(
     lines: &mut Lines<Bytes>,
     parser: &mut Parser,
@@ -260,6 +301,33 @@ mod tests {
     fn gzip_files_one_after_another_are_one() {
         let bytes = [gzip(line("A").as_bytes()), gzip(line("B").as_bytes())].concat();
         assert_eq!(read(&bytes).0, ["A", "B"]);
+    }
+
+    #[test]
+    fn several_files_are_one_in_the_order_of_time() {
+        let at = |id: &str, time: &str| line(id).replace("15:39:23", time);
+        let texts = [
+            at("A", "10:00:00") + &at("D", "10:00:03"),
+            String::from("x\n")
+                + &at("B", "10:00:01")
+                + &at("C", "10:00:02")
+                + &at("E", "10:00:09"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["a.log", "b.log"].map(|name| folder.path().join(name));
+        for (path, text) in paths.iter().zip(texts) {
+            std::fs::write(path, text).unwrap();
+        }
+        let mut events = InTime::open(&paths, None, &pattern()).unwrap();
+        let ids: String = events
+            .by_ref()
+            .map(|event| event.key.id().to_owned())
+            .collect();
+        assert_eq!(ids, "ABCDE");
+        let skipped: Vec<_> = events.tallies().map(|tally| tally.skipped).collect();
+        assert_eq!(skipped, [0, 1]);
+        let missing = [folder.path().join("c.log")];
+        assert!(InTime::open(&missing, None, &pattern()).is_err());
     }
 
     #[test]

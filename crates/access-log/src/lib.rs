@@ -26,7 +26,7 @@ mod input;
 mod samples;
 
 pub use block::{BlockBuilder, BlockReader, Skipped};
-pub use events::{Events, Problem, Tally};
+pub use events::{Events, InTime, Problem, Tally};
 pub use follow::{Follow, FollowTally};
 pub use held::{HeldRead, ReadRecorder};
 pub use parse::{Event, Format, KeyPattern, Parser};

@@ -1,13 +1,12 @@
 //! `hotshelf hot report`: the hot keys of access logs.
 
-use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use hotshelf_access_log::events::PROBLEMS_KEPT;
 use hotshelf_access_log::report::Peak;
-use hotshelf_access_log::{Event, Events, KeyPattern, Peaks, Report, Tally, utc};
+use hotshelf_access_log::{Event, Events, InTime, KeyPattern, Peaks, Report, Tally, utc};
 use hotshelf_hotkeys::{Decision, Limits, Promotion, PromotionReason, Replay, Replayed, Rules};
 use hotshelf_model::Key;
 
@@ -33,10 +32,10 @@ fn report(args: &HotReportArgs) -> anyhow::Result<()> {
     let top = report.top(args.top);
     let mut peaks = Peaks::new(top.iter().map(|(key, _)| key.clone()), args.window);
     let mut replay = Replay::new(rules, Limits::default());
-    read_in_time(args, &pattern, |event| {
-        peaks.add(event);
+    for event in InTime::open(&args.files, args.format, &pattern)? {
+        peaks.add(&event);
         replay.add(event.at_ms, &event.key, event.reads);
-    })?;
+    }
     let (decisions, late) = replay.finish();
     let rows = top.into_iter().filter_map(|(key, reads)| {
         let peak = peaks.peak(&key)?;
@@ -69,25 +68,6 @@ fn read(
         tallies.push((path.clone(), events.tally().clone()));
     }
     Ok(tallies)
-}
-
-/// Reads every file, all at once, in the order of time as far as each of them is.
-fn read_in_time(
-    args: &HotReportArgs,
-    pattern: &KeyPattern,
-    mut take: impl FnMut(&Event),
-) -> anyhow::Result<()> {
-    let open = |path: &PathBuf| Events::open(path, args.format, pattern.clone());
-    let files: Result<Vec<_>, _> = args.files.iter().map(open).collect();
-    let mut files: Vec<_> = files?.into_iter().map(Iterator::peekable).collect();
-    loop {
-        let next = |(at, file): (usize, &mut Peekable<Events>)| Some((file.peek()?.at_ms, at));
-        let earliest = files.iter_mut().enumerate().filter_map(next).min();
-        let Some(event) = earliest.and_then(|(_, at)| files[at].next()) else {
-            return Ok(());
-        };
-        take(&event);
-    }
 }
 
 /// A time for which a key would have been hot.
