@@ -14,7 +14,7 @@ use crate::parts::NO_L3;
 use crate::program::{folder, hotshelf, shell};
 
 /// A block of reads of products of these names, one a second.
-fn blocks(ids: &[&str]) -> Vec<u8> {
+pub(crate) fn blocks(ids: &[&str]) -> Vec<u8> {
     let mut builder = BlockBuilder::new();
     for (second, id) in (0..).zip(ids) {
         let key = Key::parse(&format!("products//{id}")).unwrap();

@@ -10,6 +10,7 @@ mod command_line;
 mod faults;
 mod http_origin;
 mod limits;
+mod load;
 mod migrate;
 mod own_tables;
 mod read;

@@ -1,5 +1,7 @@
 //! What can be said on the command line.
 
+mod load;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +11,13 @@ use hotshelf_access_log::parse::{Format, OWN_PATHS};
 use hotshelf_hotkeys::rules::THRESHOLD;
 use hotshelf_model::NamespaceName;
 
+pub(crate) use load::LoadArgs;
+
 /// A multi-level cache for hot product-detail reads.
 #[derive(Debug, Parser)]
 #[command(name = "hotshelf", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`)."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -55,6 +59,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: HotCommand,
     },
+    /// Sends reads to a server at a fixed rate or as access logs tell, and reports latencies.
+    Load(Box<LoadArgs>),
     /// Looks into the access log.
     Log {
         #[command(subcommand)]

@@ -1,10 +1,11 @@
-//! The command `hotshelf`: serves, imports catalogues, reads single documents, looks into access logs, and explains its configuration.
+//! The command `hotshelf`: serves, imports catalogues, reads single documents, makes load, looks into access logs, and explains its configuration.
 
 mod args;
 mod config;
 mod get;
 mod hot;
 mod import;
+mod load;
 mod log;
 mod migrate;
 mod output;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Import(import) => import::run(&import, &args.sources),
         Command::Migrate(migrate) => migrate::run(migrate, &args.sources),
         Command::Hot { command } => hot::run(&command),
+        Command::Load(load) => load::run(&load),
         Command::Log { command } => log::run(&command),
         Command::Config { command } => config::run(&command, &args.sources),
         Command::Reference { document } => reference::run(document).map(|()| ExitCode::SUCCESS),

@@ -17,6 +17,11 @@ pub(crate) fn bytes(length: u64) -> ProgressBar {
     )
 }
 
+/// A line of text; its length is not known.
+pub(crate) fn line() -> ProgressBar {
+    bar(0, "{spinner} {msg}")
+}
+
 fn bar(length: u64, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

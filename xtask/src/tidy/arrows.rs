@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 21] = {
+const TABLE: [(&str, Allowed); 22] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -31,6 +31,7 @@ const TABLE: [(&str, Allowed); 21] = {
             "promotion",
             These(&["model", "hotkeys", "engine", "access-log", "telemetry"]),
         ),
+        ("load", These(&["model", "access-log"])),
         ("http-api", These(&["model", "engine", "telemetry"])),
         (
             "hotshelf",
@@ -58,6 +59,7 @@ const TABLE: [(&str, Allowed); 21] = {
                 "catalogue",
                 "access-log",
                 "hotkeys",
+                "load",
                 "model",
                 "origin-sql",
                 "telemetry",
