@@ -245,3 +245,6 @@ fn announced(decisions: Vec<Decision>, board: &Board, now: Boot) -> Vec<Announce
     }
     announced
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! A leader begins with what was hot, says each change once, and a standby says that it is there.
+
+use hotshelf_hotkeys::{
+    Action, Demotion, DemotionReason, Entry, Promotion, PromotionReason, RuleText,
+};
+
+use super::*;
+
+const HIST: Hist = Hist(7);
+const START: Boot = Boot(3_600_000_000_000);
+const OWN: Sender = Sender {
+    node: 1,
+    incarnation: 2,
+};
+
+fn key(id: &str) -> Key {
+    Key::parse(&format!("products//{id}")).unwrap()
+}
+
+fn told(id: &str) -> Told {
+    Told {
+        key: key(id),
+        bytes: 100,
+        rate: 700.0,
+        share: 0.1,
+        onset_ms: 300,
+        decided_ms: 2,
+        why: PromotionReason::Rule,
+    }
+}
+
+fn detecting(rules: Rules, seat: usize) -> Detecting {
+    Detecting::new(Arc::new(rules), Limits::default(), OWN, HIST, seat, START)
+}
+
+/// A board that has carried these messages out.
+fn board(messages: &[HotMessage]) -> Board {
+    let mut board = Board::new();
+    board.set_hist(HIST);
+    for message in messages {
+        board.take(HIST, message, START);
+    }
+    board
+}
+
+fn knowing(ids: &[&str]) -> Board {
+    let keys: Vec<Told> = ids.iter().map(|id| told(id)).collect();
+    let parts = Snapshot::parts_of(HotCursor { term: 5, number: 3 }, &keys);
+    let parts: Vec<HotMessage> = parts.into_iter().map(HotMessage::Snapshot).collect();
+    board(&parts)
+}
+
+fn ids(messages: &[HotMessage]) -> Vec<String> {
+    let [HotMessage::Snapshot(base)] = messages else {
+        panic!("{messages:?}");
+    };
+    assert_eq!((base.cursor.term, base.cursor.number), (9, 0));
+    let mut ids: Vec<String> = base
+        .keys
+        .iter()
+        .map(|told| told.key.id().to_owned())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// A second of a key's reads, 2,000 of them, and its name.
+fn surge(detecting: &mut Detecting, id: &str) {
+    for slice in 0..10 {
+        let now = START.plus(Duration::from_millis(100 * slice));
+        let entry = Entry {
+            key: hash_of(&key(id), HIST),
+            count: 200,
+            unit: 0,
+        };
+        let frame = Frame {
+            sender: OWN,
+            opened_ms: now.0 / 1_000_000,
+            length_ms: 100,
+            tau: 1,
+            reads: 200,
+            dropped: 0,
+            entries: vec![entry],
+        };
+        detecting
+            .frame(&frame, now.plus(Duration::from_millis(100)))
+            .unwrap();
+        detecting.name(&key(id), 100, now);
+    }
+}
+
+#[test]
+fn a_leader_begins_with_what_was_hot_and_what_it_found_itself() {
+    let mut standby = detecting(Rules::default(), 1);
+    surge(&mut standby, "table");
+    let now = START.plus(Duration::from_secs(1));
+    let known = knowing(&["lamp", "chair"]);
+    assert_eq!(standby.tell(&known, now), [], "a standby says nothing");
+    let saved = [told("vase")];
+    let base = standby.lead(&known, &saved, 9, now);
+    assert_eq!(ids(&base), ["chair", "lamp", "table"]);
+    let HotMessage::Snapshot(snapshot) = &base[0] else {
+        unreachable!()
+    };
+    let lamp = snapshot.keys.iter().find(|told| told.key.id() == "lamp");
+    assert_eq!(lamp.unwrap().why, PromotionReason::Rule, "as it was told");
+}
+
+#[test]
+fn what_was_saved_counts_where_nobody_knows_better() {
+    let now = START.plus(Duration::from_secs(1));
+    let saved = [told("vase")];
+    let base = detecting(Rules::default(), 0).lead(&board(&[]), &saved, 9, now);
+    assert_eq!(ids(&base), ["vase"]);
+}
+
+#[test]
+fn what_a_rule_forbids_is_not_taken_over() {
+    let never = RuleText {
+        name: "lamps".to_owned(),
+        namespace: None,
+        id: Some("lamp".to_owned()),
+        action: Action::Never,
+    };
+    let rules = Rules::new(500, &[never]).unwrap();
+    let base = detecting(rules, 0).lead(&knowing(&["lamp", "chair"]), &[], 9, START);
+    assert_eq!(ids(&base), ["chair"]);
+}
+
+#[test]
+fn a_find_is_told_once_and_the_state_names_it() {
+    let mut leader = detecting(Rules::default(), 0);
+    let base = leader.lead(&board(&[]), &[], 9, START);
+    let mut known = board(&base);
+    surge(&mut leader, "lamp");
+    let now = START.plus(Duration::from_millis(1100));
+    let messages = leader.tick(&known, now);
+    let HotMessage::Decided(decided) = &messages[0] else {
+        panic!("{messages:?}");
+    };
+    let state = messages.iter().find_map(|message| match message {
+        HotMessage::State(state) => Some(state),
+        _ => None,
+    });
+    let state = state.unwrap();
+    assert_eq!(decided.first, HotCursor { term: 9, number: 1 });
+    assert_eq!((state.cursor, state.seat), (Some(decided.first), 0));
+    known.take(HIST, &messages[0], now);
+    assert_eq!(leader.tell(&known, now), []);
+    leader.want();
+    let later = now.plus(Duration::from_millis(200));
+    let messages = leader.tick(&known, later);
+    let snapshot = messages.iter().find_map(|message| match message {
+        HotMessage::Snapshot(snapshot) => Some(snapshot),
+        _ => None,
+    });
+    assert_eq!(snapshot.unwrap().cursor, decided.first);
+}
+
+#[test]
+fn a_standby_says_twice_a_second_that_it_is_there() {
+    let mut standby = detecting(Rules::default(), 2);
+    let mut said = 0;
+    for tick in 1..=20 {
+        let now = START.plus(Duration::from_millis(100 * tick));
+        let messages = standby.tick(&knowing(&["lamp"]), now);
+        let is_state =
+            |message: &HotMessage| matches!(message, HotMessage::State(state) if state.seat == 2);
+        assert!(messages.iter().all(is_state));
+        said += messages.len();
+    }
+    assert_eq!(said, 4);
+}
+
+#[test]
+fn what_goes_back_and_forth_in_one_turn_is_told_as_it_was() {
+    let promote = |id: &str| {
+        Decision::Promote(Promotion {
+            hash: hash_of(&key(id), HIST),
+            key: key(id),
+            bytes: 100,
+            rate: 700.0,
+            share: 0.1,
+            onset: START,
+            why: PromotionReason::Rule,
+        })
+    };
+    let demote = |id: &str| {
+        Decision::Demote(Demotion {
+            hash: hash_of(&key(id), HIST),
+            key: key(id),
+            rate: 0.0,
+            why: DemotionReason::Room,
+        })
+    };
+    let decisions = vec![
+        promote("lamp"),
+        demote("chair"),
+        promote("table"),
+        demote("table"),
+        demote("vase"),
+    ];
+    let announced = announced(decisions, &knowing(&["lamp", "chair"]), START);
+    let words: Vec<String> = announced
+        .iter()
+        .map(|announced| match announced {
+            Announced::Promoted(told) => format!("+{}", told.key.id()),
+            Announced::Demoted(key, _) => format!("-{}", key.id()),
+        })
+        .collect();
+    assert_eq!(words, ["-chair", "+table", "-table"]);
+}
