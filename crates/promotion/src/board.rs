@@ -76,6 +76,16 @@ struct Report {
     heard: Boot,
 }
 
+/// How much a node knows of the hot set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// There may be none.
+    Nothing,
+    /// Others have carried out what it has not.
+    LessThanOthers,
+    All,
+}
+
 /// What a message changes: what this node is to hold, and what it need not hold any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
@@ -323,6 +333,15 @@ impl Board {
             behind.wanted = Some(now);
         }
         is_due
+    }
+
+    /// What this node knows beside what it has heard of.
+    pub(crate) fn knowledge(&self) -> Known {
+        match (self.cursor, self.heard) {
+            (cursor, heard) if cursor < heard => Known::LessThanOthers,
+            (None, _) => Known::Nothing,
+            (Some(_), _) => Known::All,
+        }
     }
 
     /// How long ago the holder of a seat was heard; `None` when it never was.

@@ -13,7 +13,7 @@ use hotshelf_hotkeys::message::{HOT_MESSAGE_BYTES_MAX, PARTS_MAX, Told};
 use hotshelf_model::Hist;
 
 /// What was hot longer ago says nothing of now.
-const AGE_MAX: Duration = Duration::from_mins(10);
+pub(crate) const AGE_MAX: Duration = Duration::from_mins(10);
 
 /// A hot set of before.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::board::Known;
 use crate::handle::HotKeys;
 
 /// The leases' names in the database.
@@ -27,6 +28,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(150);
 const LOOK_JITTER_MS: u64 = 50;
 /// A leader says something ten times a second; one that is silent for so long may be gone.
 const LEADER_PATIENCE: Duration = Duration::from_millis(400);
+/// A node that knows no hot set waits until it would have heard that others do.
+const NEWCOMER_PATIENCE: Duration = Duration::from_millis(1300);
+/// A node that knows less than others leaves the lead to them, or what it does not know would be let go; if none leads, it does.
+const BEHIND_PATIENCE: Duration = Duration::from_secs(5);
 /// A standby says something twice a second.
 const STANDBY_PATIENCE: Duration = Duration::from_millis(1500);
 /// A node without a seat asks again for one that it did not get after this, and up to as long again.
@@ -123,7 +128,7 @@ impl Seats {
             }
         }
         if taken.seat > 0
-            && self.silence(0, begun) > LEADER_PATIENCE
+            && self.silence(0, begun) > self.patience_with_leader()
             && let Some(leading) = self.acquire(0).await
         {
             self.set(Some(leading));
@@ -144,8 +149,8 @@ impl Seats {
         });
         for (seat, next_try) in next_try.iter_mut().enumerate() {
             let patience = match seat {
-                0 if has_standby => 2 * TTL,
-                0 => LEADER_PATIENCE,
+                0 if has_standby => self.patience_with_leader().max(2 * TTL),
+                0 => self.patience_with_leader(),
                 _ => STANDBY_PATIENCE,
             };
             if self.silence(seat, begun) <= patience || self.now() < *next_try {
@@ -156,6 +161,15 @@ impl Seats {
             if let Some(taken) = self.acquire(seat).await {
                 return self.set(Some(taken));
             }
+        }
+    }
+
+    /// How long the leader may be silent before this node asks for its seat.
+    fn patience_with_leader(&self) -> Duration {
+        match self.hot_keys.shared.board.lock().knowledge() {
+            Known::All => LEADER_PATIENCE,
+            Known::Nothing => NEWCOMER_PATIENCE,
+            Known::LessThanOthers => BEHIND_PATIENCE,
         }
     }
 

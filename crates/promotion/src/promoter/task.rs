@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_engine::{Cache, HotReason};
 use hotshelf_hotkeys::message::{Announced, Held, HotMessage};
-use hotshelf_hotkeys::{Found, Frame, Limits, Sender};
+use hotshelf_hotkeys::{Found, Frame, HotCursor, Limits, Sender};
 use hotshelf_model::{Boot, Bus, BusEvent, Channel, Feed, Hist, Key};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -48,7 +48,9 @@ pub(super) struct Task {
     /// Keys that this node holds by its own judgement, and until when.
     provisional: HashMap<Key, Boot>,
     reported: Boot,
-    saving: Boot,
+    begun: Boot,
+    saved_at: Boot,
+    saved_cursor: Option<HotCursor>,
     metrics: Metrics,
 }
 
@@ -68,7 +70,9 @@ impl Task {
             detecting: None,
             provisional: HashMap::new(),
             reported: now,
-            saving: now,
+            begun: now,
+            saved_at: now,
+            saved_cursor: None,
             metrics: Metrics::new(),
         }
     }
@@ -219,10 +223,20 @@ impl Task {
             self.reported = now;
             self.report(now);
         }
-        if now.since(self.saving) >= SAVE_INTERVAL
-            && let Some(path) = self.parts.snapshot.clone()
+        self.save(now).await;
+    }
+
+    /// Writes the hot set when it has changed, and now and then, because an old file says nothing.
+    async fn save(&mut self, now: Boot) {
+        let since = now.since(self.saved_at);
+        if since < SAVE_INTERVAL {
+            return;
+        }
+        let cursor = self.parts.hot_keys.shared.board.lock().cursor();
+        if let Some(path) = self.parts.snapshot.clone()
+            && (cursor != self.saved_cursor || since >= saved::AGE_MAX / 2)
         {
-            self.saving = now;
+            (self.saved_at, self.saved_cursor) = (now, cursor);
             save(&self.parts.hot_keys, path).await;
         }
     }
@@ -270,7 +284,9 @@ impl Task {
         let term = of_database
             .map_or(0, |now| now.0)
             .max(heard.saturating_add(1));
-        let saved = self.saved.as_ref().filter(|saved| saved.hist == hist);
+        let is_young = now.since(self.begun) <= saved::AGE_MAX;
+        let saved = self.saved.as_ref();
+        let saved = saved.filter(|saved| is_young && saved.hist == hist);
         let saved = saved.map_or(&[][..], |saved| &saved.keys);
         let Some(detecting) = &mut self.detecting else {
             return;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hotshelf_engine::HotReason;
+use hotshelf_model::Channel;
 
-use crate::harness::{Nodes, key};
+use crate::harness::{Node, Nodes, key};
 
 #[tokio::test(start_paused = true)]
 async fn one_leads_and_two_stand_by() {
@@ -156,4 +157,34 @@ async fn a_whole_cluster_that_starts_again_holds_what_was_hot() {
         .await;
     nodes.pass(Duration::from_millis(200)).await;
     assert!(nodes.is_hot_everywhere("lamp"), "before anybody reads it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_leaves_the_lead_to_who_knows_what_is_hot() {
+    let mut nodes = Nodes::settled(4).await;
+    nodes.read_everywhere("lamp", 1000);
+    nodes
+        .until("it is hot everywhere", |nodes| {
+            nodes.is_hot_everywhere("lamp")
+        })
+        .await;
+    let detects = |node: &&Node| node.bus.as_ref().unwrap().hears(Channel::Frames);
+    let seated = nodes.all.iter().filter(detects);
+    let seated: Vec<u32> = seated.map(|node| node.number).collect();
+    assert_eq!(seated.len(), 3, "three seats");
+    for number in seated {
+        nodes.kill(number);
+    }
+    nodes.join(None);
+    let knows = nodes.all[0].number;
+    while nodes.leaders().is_empty() {
+        nodes.pass(Duration::from_millis(50)).await;
+        assert!(nodes.node(knows).holds("lamp", HotReason::Detected));
+    }
+    assert_eq!(nodes.leaders(), [knows]);
+    nodes
+        .until("the newcomer holds it", |nodes| {
+            nodes.is_hot_everywhere("lamp")
+        })
+        .await;
 }

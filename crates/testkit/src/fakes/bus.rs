@@ -203,6 +203,11 @@ impl FakeBus {
         self.inbox.set_connected(true);
     }
 
+    /// Whether this node wants to hear a channel.
+    pub fn hears(&self, channel: Channel) -> bool {
+        self.inbox.hears(channel)
+    }
+
     /// Tells this node that it lost messages.
     pub fn lag(&self) {
         self.inbox.lag();
