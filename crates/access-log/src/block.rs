@@ -158,7 +158,8 @@ impl BlockBuilder {
     }
 }
 
-fn kind(tier: TierName, outcome: ReadOutcome) -> u8 {
+/// Tier and outcome in one byte.
+pub(crate) fn kind(tier: TierName, outcome: ReadOutcome) -> u8 {
     let tier = match tier {
         TierName::L1 => 0,
         TierName::L2 => 1,
@@ -172,6 +173,12 @@ fn kind(tier: TierName, outcome: ReadOutcome) -> u8 {
         ReadOutcome::Failed => 3,
     };
     tier + 4 * outcome
+}
+
+/// What [`kind`] made a byte of.
+pub(crate) fn of_kind(kind: u8) -> Option<(TierName, ReadOutcome)> {
+    let (tier, outcome) = (usize::from(kind % 4), usize::from(kind / 4));
+    Some((TierName::ALL[tier], *ReadOutcome::ALL.get(outcome)?))
 }
 
 /// Compresses and frames the content of a block.

@@ -7,7 +7,8 @@
 //! ring and frees it.
 
 mod drainer;
-mod ring;
+pub(crate) mod ring;
+mod rings;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -15,39 +16,29 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use hotshelf_model::{Boot, Clock, Error, ErrorKind};
+use hotshelf_model::{Boot, Clock, Error, ErrorKind, Read, ReadObserver};
 
-use crate::record::AccessRecord;
+use crate::held::{self, HeldRead};
 use crate::writer::Writer;
 use drainer::{Drainer, Log};
-use ring::Rings;
-
-/// What a thread pushes: all that a record needs, held by value or by references that are already counted, so that making one
-/// allocates nothing. It is dropped on the drainer's thread.
-pub trait Access: Send + 'static {
-    /// When the read was answered.
-    fn at(&self) -> Boot;
-
-    /// The record that the log gets; `at_ms` is [`Access::at`] on the wall clock.
-    fn record(&self, at_ms: u64) -> AccessRecord<'_>;
-}
+use rings::Rings;
 
 /// Counts what was read. It is called on one thread, between other work, and must not wait, because the rings fill up meanwhile. A panic
 /// costs what the call was about.
 ///
 /// A closure that takes a record is one that counts and does nothing else.
-pub trait Counting<R>: Send + 'static {
+pub trait Counting: Send + 'static {
     /// Counts one record. Those of a thread come in their order.
-    fn count(&mut self, access: &R);
+    fn count(&mut self, read: &HeldRead);
 
     /// A pass over all rings has ended, as it does a hundred times a second: what was recorded before the moment `_now` has been
     /// counted, apart from the `_dropped` records since the last pass for which there was no room.
     fn passed(&mut self, _now: Boot, _dropped: u64) {}
 }
 
-impl<R, F: FnMut(&R) + Send + 'static> Counting<R> for F {
-    fn count(&mut self, access: &R) {
-        self(access);
+impl<F: FnMut(&HeldRead) + Send + 'static> Counting for F {
+    fn count(&mut self, read: &HeldRead) {
+        self(read);
     }
 }
 
@@ -63,7 +54,8 @@ pub enum LogMode {
 /// Bounds of what is under way.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderSettings {
-    /// Records that a thread's ring has room for.
+    /// Records that a thread's ring has room for, of one cache line each (64 bytes), as reads of short keys by nobody in particular need
+    /// it; rounded up to a power of two. A record that needs more takes the room of several.
     pub ring_records: usize,
     /// Rings at the same time; a further thread's records are dropped and counted.
     pub rings_max: usize,
@@ -93,25 +85,17 @@ pub struct Clocks {
     pub wall_ms: fn() -> u64,
 }
 
-/// Takes records on any thread. Cheap to clone.
-#[derive(Debug)]
-pub struct Recorder<R> {
-    rings: Arc<Rings<R>>,
+/// Records every read that it is told of, on any thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    rings: Arc<Rings>,
 }
 
-impl<R> Clone for Recorder<R> {
-    fn clone(&self) -> Self {
-        Recorder {
-            rings: Arc::clone(&self.rings),
-        }
-    }
-}
-
-impl<R: Access> Recorder<R> {
+impl ReadObserver for Recorder {
     /// Pushes a record into this thread's ring, or drops and counts it when that is full. Never waits.
     #[inline]
-    pub fn record(&self, access: R) {
-        self.rings.push(access);
+    fn read(&self, read: &Read<'_>) {
+        self.rings.push(|ring| held::push(ring, read));
     }
 }
 
@@ -127,12 +111,12 @@ impl Recording {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start<R: Access>(
+    pub fn start(
         settings: RecorderSettings,
         clocks: Clocks,
         log: Option<(Writer, LogMode)>,
-        counting: impl Counting<R>,
-    ) -> Result<(Recorder<R>, Recording), Error> {
+        counting: impl Counting,
+    ) -> Result<(Recorder, Recording), Error> {
         let failed = |error: std::io::Error| {
             Error::new(
                 ErrorKind::Unavailable,

@@ -138,7 +138,7 @@ section! {
     /// The longest time that a record waits for others before they are written.
     flush_interval_ms: u64 = 1000, count(10, 60_000);
     /// Records that each thread has room for until they are taken from it, a hundred times a second; further ones are dropped and counted.
-    /// Each takes 128 bytes.
+    /// Most take 64 bytes; one with a request's id or a long key takes the room of two or more.
     ring_records_max: usize = 8192, count(64, 1 << 20);
 }
 

@@ -210,13 +210,6 @@ pub struct KeyRef<'a> {
     variant_len: u16,
 }
 
-/// Where the parts of a key's text are: to take the key up again where its text is kept by value.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyParts {
-    namespace_len: u8,
-    variant_len: u16,
-}
-
 impl<'a> KeyRef<'a> {
     /// Joins the parts of a key in `text`, whatever that held before.
     ///
@@ -261,18 +254,12 @@ impl<'a> KeyRef<'a> {
         }
     }
 
-    /// The key of these parts, whose text is a copy of the one they were taken from.
-    pub fn of_parts(parts: KeyParts, text: &'a str) -> Self {
-        let (namespace_len, variant_len) = (parts.namespace_len, parts.variant_len);
-        Self::from_parts(text, namespace_len.into(), variant_len.into())
-    }
-
-    /// Where its parts are.
-    pub fn parts(&self) -> KeyParts {
-        KeyParts {
-            namespace_len: self.namespace_len,
-            variant_len: self.variant_len,
-        }
+    /// The key of a text that is known to be a key's: as [`KeyRef::parse`], but nothing is checked. Of another text it is a key that has
+    /// no parts to ask for.
+    pub fn known(text: &'a str) -> Self {
+        let namespace = text.find('/').unwrap_or(text.len());
+        let rest = text.get(namespace + 1..).unwrap_or_default();
+        Self::from_parts(text, namespace, rest.find('/').unwrap_or(rest.len()))
     }
 
     /// The whole key as text.
@@ -413,7 +400,7 @@ mod tests {
             prop_assert_eq!(sought.variant(), key.variant());
             prop_assert_eq!(sought.id(), key.id());
             let copy = sought.as_str().to_owned();
-            prop_assert_eq!(KeyRef::of_parts(sought.parts(), &copy), sought);
+            prop_assert_eq!(KeyRef::known(&copy), sought);
             prop_assert_eq!(sought.to_key(), key);
         }
 

@@ -36,7 +36,7 @@ pub use clock::{Boot, BootClock, Clock, DbTime};
 pub use cluster::{ClusterNodes, KnownNode, NodeFacts};
 pub use entry::{Body, Encoding, Entry, FillFacts, Kind, Parent, Parents};
 pub use error::{Error, ErrorKind, FieldProblem};
-pub use key::{Id, Key, KeyParts, KeyRef, NamespaceName, TierKey};
+pub use key::{Id, Key, KeyRef, NamespaceName, TierKey};
 pub use log::{Hint, LogRead, LogRow, Record};
 pub use lookup::{Lookup, MissReason, PutOutcome, ReadOutcome, TierName, UnavailableReason};
 pub use message::{Message, MessageError, Ping};

@@ -6,8 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use hotshelf_access_log::{
-    Clocks, HeldRead, LogFormat, LogMode, ReadRecorder, RecorderSettings, Recording, Writer,
-    WriterSettings,
+    Clocks, HeldRead, LogFormat, LogMode, RecorderSettings, Recording, Writer, WriterSettings,
 };
 use hotshelf_config::{AccessLogConfig, AccessLogFormat, AccessLogMode, Config};
 use hotshelf_model::{Clock, ReadObserver};
@@ -63,7 +62,7 @@ impl Reads {
             None => Recording::start(bounds, clocks, log, |_: &HeldRead| {})?,
         };
         Ok(Some(Reads {
-            observer: Arc::new(ReadRecorder::new(recorder)),
+            observer: Arc::new(recorder),
             recording,
         }))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hotshelf_access_log::{Access as _, Counting, HeldRead};
+use hotshelf_access_log::{Counting, HeldRead};
 use hotshelf_hotkeys::message::{HASHES_MAX, Name};
 use hotshelf_hotkeys::{
     Alone, Found, Framer, HotMessage, KeyHash, Provisional, Sender, Slice, Slices,
@@ -189,12 +189,12 @@ impl Counter {
     }
 }
 
-impl Counting<HeldRead> for Counter {
-    fn count(&mut self, access: &HeldRead) {
-        if access.is_interactive() {
-            self.read(access.key_text(), access.at(), || {
-                let bytes = u32::try_from(access.record(0).bytes);
-                (access.key().to_key(), bytes.unwrap_or(u32::MAX))
+impl Counting for Counter {
+    fn count(&mut self, read: &HeldRead) {
+        if read.is_interactive() {
+            self.read(read.key_text(), read.at(), || {
+                let bytes = u32::try_from(read.record(0).bytes);
+                (read.key().to_key(), bytes.unwrap_or(u32::MAX))
             });
         }
     }

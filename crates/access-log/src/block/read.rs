@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::Decompressor;
 
 use super::texts::{Cursor, unzigzag};
-use super::{BLOCK_BYTES_MAX, CHECK_BYTES, FORMAT, HEADER_BYTES, MAGIC};
+use super::{BLOCK_BYTES_MAX, CHECK_BYTES, FORMAT, HEADER_BYTES, MAGIC, of_kind};
 use crate::record::AccessRecord;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -263,12 +263,11 @@ impl Content {
     fn read_row(&mut self) -> Option<Row> {
         let (bytes, cursor) = (&self.bytes, &mut self.cursor);
         self.at_ms = self.at_ms.wrapping_add(unzigzag(cursor.number(bytes)?));
-        let kind = usize::from(cursor.byte(bytes)?);
-        let (tier, outcome) = (kind % 4, kind / 4);
+        let (tier, outcome) = of_kind(cursor.byte(bytes)?)?;
         let row = Row {
             at_ms: self.at_ms,
-            tier: TierName::ALL[tier],
-            outcome: *ReadOutcome::ALL.get(outcome)?,
+            tier,
+            outcome,
             key: cursor.size(bytes)?,
             version: cursor.number(bytes)?,
             latency: cursor.number(bytes)?,

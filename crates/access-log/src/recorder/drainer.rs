@@ -11,11 +11,12 @@ use std::time::Duration;
 use hotshelf_model::Boot;
 use hotshelf_telemetry::metric::{ACCESS_PANICS, ACCESS_RECORDS, ACCESS_RINGS};
 use hotshelf_telemetry::{Counter, Gauge};
-use rtrb::Consumer;
 
-use super::ring::Rings;
-use super::{Access, Clocks, Counting, LogMode, RecorderSettings};
+use super::ring::Consumer;
+use super::rings::Rings;
+use super::{Clocks, Counting, LogMode, RecorderSettings};
 use crate::block::{BlockBuilder, frame};
+use crate::held::HeldRead;
 use crate::json::push_line;
 use crate::record::AccessRecord;
 use crate::writer::{LogFormat, Writer};
@@ -27,9 +28,13 @@ const LINES_BYTES: usize = 128 * 1024;
 /// The wall clock is compared with the boot clock so often: it may be set while the node runs.
 const WALL_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) struct Drainer<R, C> {
-    rings: Arc<Rings<R>>,
-    taken: Vec<Consumer<R>>,
+pub(super) struct Drainer<C> {
+    rings: Arc<Rings>,
+    taken: Vec<Consumer>,
+    /// The record that was taken last; its memory is used for all.
+    held: HeldRead,
+    /// Records that were taken in this pass.
+    records: u64,
     clocks: Clocks,
     log: Option<Log>,
     counting: C,
@@ -39,12 +44,14 @@ pub(super) struct Drainer<R, C> {
     ring_gauge: Gauge,
 }
 
-impl<R: Access, C: Counting<R>> Drainer<R, C> {
-    pub(super) fn new(rings: Arc<Rings<R>>, clocks: Clocks, log: Option<Log>, counting: C) -> Self {
+impl<C: Counting> Drainer<C> {
+    pub(super) fn new(rings: Arc<Rings>, clocks: Clocks, log: Option<Log>, counting: C) -> Self {
         let records = |outcome| ACCESS_RECORDS.counter(&[("outcome", outcome)]);
         Drainer {
             rings,
             taken: Vec::new(),
+            held: HeldRead::new(),
+            records: 0,
             clocks,
             log,
             counting,
@@ -78,12 +85,16 @@ impl<R: Access, C: Counting<R>> Drainer<R, C> {
         }
         for at in 0..self.taken.len() {
             // What a ring gets from now on is left for the next pass, so that one busy thread does not keep the others waiting.
-            let mut left = self.taken[at].slots();
-            self.counted.increment(left as u64);
-            while left > 0 {
-                self.guarded(|drainer| drainer.drain(at, &mut left));
+            let end = self.taken[at].end();
+            let mut is_done = false;
+            while !is_done {
+                self.guarded(|drainer| {
+                    drainer.drain(at, end);
+                    is_done = true;
+                });
             }
         }
+        self.counted.increment(std::mem::take(&mut self.records));
         self.free_rings();
         let dropped = self.rings.take_dropped();
         self.dropped.increment(dropped);
@@ -100,16 +111,12 @@ impl<R: Access, C: Counting<R>> Drainer<R, C> {
         }
     }
 
-    fn drain(&mut self, at: usize, left: &mut usize) {
-        let Ok(chunk) = self.taken[at].read_chunk(*left) else {
-            *left = 0;
-            return;
-        };
-        for access in chunk {
-            *left -= 1;
-            self.counting.count(&access);
+    fn drain(&mut self, at: usize, end: usize) {
+        while self.taken[at].take(end, |words| self.held.take(words)) {
+            self.records += 1;
+            self.counting.count(&self.held);
             if let Some(log) = &mut self.log {
-                log.take(&access);
+                log.take(&self.held);
             }
         }
     }
@@ -117,9 +124,7 @@ impl<R: Access, C: Counting<R>> Drainer<R, C> {
     /// Frees the rings of threads that have ended.
     fn free_rings(&mut self) {
         let before = self.taken.len();
-        // In this order: what was pushed before the end was given up is seen after that was seen.
-        self.taken
-            .retain(|ring| !(ring.is_abandoned() && ring.is_empty()));
+        self.taken.retain_mut(|ring| !ring.is_finished());
         self.rings.freed(before - self.taken.len());
         #[expect(clippy::cast_precision_loss, reason = "a gauge needs no more")]
         self.ring_gauge.set(self.taken.len() as f64);
@@ -208,17 +213,17 @@ impl Log {
         })
     }
 
-    fn take(&mut self, access: &impl Access) {
+    fn take(&mut self, read: &HeldRead) {
         let mode = self.mode;
         let reads = match mode {
             LogMode::Full => 1,
             LogMode::Sampled(one_in) if self.is_chosen(one_in) => one_in.get(),
             LogMode::Sampled(_) => return self.unsampled.increment(1),
         };
-        let at = access.at();
+        let at = read.at();
         let record = AccessRecord {
             reads,
-            ..access.record(self.wall.ms_of(at))
+            ..read.record(self.wall.ms_of(at))
         };
         let is_full = match &mut self.gathered {
             Gathered::Block(block) => {

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hotshelf_model::Key;
+use hotshelf_model::{Asker, Key, ReadOutcome, TierName, Version};
 use hotshelf_testkit::{ManualClock, wait_until};
 use parking_lot::Mutex;
 
 use super::*;
 use crate::BlockReader;
-use crate::samples::{key, record};
+use crate::samples::key;
 use crate::writer::{LogFormat, WriterSettings};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -19,39 +19,43 @@ const WALL_MS: u64 = 1_700_000_000_000;
 /// What the manual clock shows at first.
 const NOW: Boot = Boot(3_600_000_000_000);
 
-/// A read of a key that is shared.
-struct Read {
-    key: Arc<Key>,
-    number: u64,
-    at: Boot,
+/// A recorder, and reads for it that differ in their number.
+struct Reader(Recorder, Key);
+
+impl Reader {
+    fn new(recorder: &Recorder) -> Self {
+        Reader(recorder.clone(), key("LAMP-1"))
+    }
+
+    fn read(&self, number: u64) {
+        self.read_at(NOW, number);
+    }
+
+    /// The number goes for the size of the document.
+    fn read_at(&self, at: Boot, number: u64) {
+        self.0.read(&Read {
+            key: (&self.1).into(),
+            at,
+            latency: None,
+            tier: TierName::L1,
+            outcome: ReadOutcome::Hit,
+            version: Version(1),
+            bytes: number,
+            is_interactive: true,
+            asker: Asker::default(),
+        });
+    }
 }
 
-impl Access for Read {
-    fn at(&self) -> Boot {
-        self.at
-    }
-
-    fn record(&self, at_ms: u64) -> AccessRecord<'_> {
-        AccessRecord {
-            at_ms,
-            bytes: self.number,
-            ..record(&self.key)
-        }
-    }
+/// The number of a read.
+fn number(read: &HeldRead) -> u64 {
+    read.record(0).bytes
 }
 
 fn clocks() -> Clocks {
     Clocks {
         boot: Arc::new(ManualClock::new()),
         wall_ms: || WALL_MS,
-    }
-}
-
-fn read(number: u64) -> Read {
-    Read {
-        key: Arc::new(key("LAMP-1")),
-        number,
-        at: NOW,
     }
 }
 
@@ -68,14 +72,14 @@ fn settings(folder: &std::path::Path, format: LogFormat) -> WriterSettings {
 /// What was counted, in order.
 type Counted = Arc<Mutex<Vec<u64>>>;
 
-fn counting(settings: RecorderSettings) -> (Recorder<Read>, Recording, Counted) {
+fn counting(settings: RecorderSettings) -> (Reader, Recording, Counted) {
     let counted = Counted::default();
     let count = {
         let counted = Arc::clone(&counted);
-        move |read: &Read| counted.lock().push(read.number)
+        move |read: &HeldRead| counted.lock().push(number(read))
     };
     let (recorder, recording) = Recording::start(settings, clocks(), None, count).unwrap();
-    (recorder, recording, counted)
+    (Reader::new(&recorder), recording, counted)
 }
 
 /// Every record in the folder's files.
@@ -93,20 +97,20 @@ fn logged(folder: &std::path::Path) -> Vec<(u64, u64, u32)> {
 
 #[test]
 fn what_threads_record_is_counted_once_and_in_each_threads_order() {
-    let (recorder, recording, counted) = counting(RecorderSettings::default());
+    let (reader, recording, counted) = counting(RecorderSettings::default());
     const THREADS: u64 = 4;
     const EACH: u64 = 5000;
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let recorder = recorder.clone();
-            scope.spawn(move || (0..EACH).for_each(|n| recorder.record(read(thread << 32 | n))));
+            let reader = &reader;
+            scope.spawn(move || (0..EACH).for_each(|n| reader.read(thread << 24 | n)));
         }
     });
     recording.stop();
     let mut next = HashMap::new();
     for number in counted.lock().iter() {
-        let next: &mut u64 = next.entry(number >> 32).or_default();
-        assert_eq!(number & 0xffff_ffff, *next);
+        let next: &mut u64 = next.entry(number >> 24).or_default();
+        assert_eq!(number & 0xff_ffff, *next);
         *next += 1;
     }
     assert_eq!(next, (0..THREADS).map(|thread| (thread, EACH)).collect());
@@ -115,16 +119,16 @@ fn what_threads_record_is_counted_once_and_in_each_threads_order() {
 #[test]
 fn a_full_ring_drops_the_newest_records_and_the_rest_goes_on() {
     let gate = Arc::new(Barrier::new(2));
-    let counted = Arc::new(AtomicU64::new(0));
+    let counted = Counted::default();
     let count = {
         let (gate, counted) = (Arc::clone(&gate), Arc::clone(&counted));
-        move |read: &Read| {
-            if read.number == 0 {
+        move |read: &HeldRead| {
+            if number(read) == 0 {
                 // The drainer is held up until the ring has overflowed.
                 gate.wait();
                 gate.wait();
             }
-            counted.fetch_add(1, Ordering::SeqCst);
+            counted.lock().push(number(read));
         }
     };
     let settings = RecorderSettings {
@@ -132,26 +136,15 @@ fn a_full_ring_drops_the_newest_records_and_the_rest_goes_on() {
         ..RecorderSettings::default()
     };
     let (recorder, recording) = Recording::start(settings, clocks(), None, count).unwrap();
-    recorder.record(read(0));
+    let reader = Reader::new(&recorder);
+    reader.read(0);
     gate.wait();
-    let key = Arc::new(key("LAMP-1"));
-    for number in 1..100 {
-        let key = Arc::clone(&key);
-        recorder.record(Read {
-            key,
-            ..read(number)
-        });
-    }
-    // What was dropped is gone at once; the one under way may still have its place in the ring.
-    let held = Arc::strong_count(&key) - 1;
-    assert!((7..=8).contains(&held), "{held}");
+    (1..100).for_each(|number| reader.read(number));
     gate.wait();
-    wait_until("the ring is drained", LIMIT, || {
-        Arc::strong_count(&key) == 1
-    });
-    recorder.record(read(100));
+    wait_until("the ring is drained", LIMIT, || counted.lock().len() == 9);
+    reader.read(100);
     recording.stop();
-    assert_eq!(counted.load(Ordering::SeqCst), 1 + held as u64 + 1);
+    assert_eq!(*counted.lock(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 100]);
 }
 
 #[test]
@@ -160,15 +153,13 @@ fn a_thread_that_ends_gives_its_ring_back_after_it_was_drained() {
         rings_max: 1,
         ..RecorderSettings::default()
     };
-    let (recorder, recording, counted) = counting(settings);
+    let (reader, recording, counted) = counting(settings);
     for number in 0..5 {
-        let recorder = recorder.clone();
         // With room for one ring, a thread's record arrives only when the last thread's ring was freed.
         wait_until("there is a ring", LIMIT, || {
-            let recorder = recorder.clone();
-            std::thread::spawn(move || recorder.record(read(number)))
-                .join()
-                .unwrap();
+            let reader = Reader::new(&reader.0);
+            let reading = std::thread::spawn(move || reader.read(number));
+            reading.join().unwrap();
             counted.lock().contains(&number)
         });
     }
@@ -183,14 +174,15 @@ fn a_count_that_panics_costs_one_record() {
     let counted = Counted::default();
     let count = {
         let counted = Arc::clone(&counted);
-        move |read: &Read| {
-            assert!(read.number != 3, "on purpose");
-            counted.lock().push(read.number);
+        move |read: &HeldRead| {
+            assert!(number(read) != 3, "on purpose");
+            counted.lock().push(number(read));
         }
     };
     let (recorder, recording) =
         Recording::start(RecorderSettings::default(), clocks(), None, count).unwrap();
-    (0..6).for_each(|number| recorder.record(read(number)));
+    let reader = Reader::new(&recorder);
+    (0..6).for_each(|number| reader.read(number));
     recording.stop();
     assert_eq!(*counted.lock(), [0, 1, 2, 4, 5]);
 }
@@ -204,8 +196,8 @@ struct Passes {
     panics: bool,
 }
 
-impl Counting<Read> for Passes {
-    fn count(&mut self, _read: &Read) {
+impl Counting for Passes {
+    fn count(&mut self, _read: &HeldRead) {
         self.counted += 1;
     }
 
@@ -232,7 +224,8 @@ fn after_a_pass_whoever_counts_is_told_the_moment_and_what_was_dropped() {
         ..RecorderSettings::default()
     };
     let (recorder, recording) = Recording::start(settings, clocks, None, counting).unwrap();
-    (0..11).for_each(|number| recorder.record(read(number)));
+    let reader = Reader::new(&recorder);
+    (0..11).for_each(|number| reader.read(number));
     clock.advance(Duration::from_secs(1));
     recording.stop();
     assert_eq!(*passed.lock(), [(8, NOW.plus(Duration::from_secs(1)), 3)]);
@@ -256,8 +249,8 @@ fn two_recorders_on_one_thread_do_not_mix() {
     let (first, first_recording, first_counted) = counting(RecorderSettings::default());
     let (second, second_recording, second_counted) = counting(RecorderSettings::default());
     for number in 0..10 {
-        first.record(read(number));
-        second.record(read(100 + number));
+        first.read(number);
+        second.read(100 + number);
     }
     first_recording.stop();
     second_recording.stop();
@@ -266,62 +259,34 @@ fn two_recorders_on_one_thread_do_not_mix() {
 }
 
 #[test]
-fn a_record_that_records_when_it_is_dropped_does_no_harm() {
-    struct Loud(Recorder<Loud>, Arc<AtomicBool>, Key);
-    impl Access for Loud {
-        fn at(&self) -> Boot {
-            Boot(0)
-        }
-        fn record(&self, _at_ms: u64) -> AccessRecord<'_> {
-            record(&self.2)
-        }
-    }
-    impl Drop for Loud {
-        fn drop(&mut self) {
-            if !self.1.swap(true, Ordering::SeqCst) {
-                let again = Loud(self.0.clone(), Arc::clone(&self.1), self.2.clone());
-                self.0.record(again);
-            }
-        }
-    }
-    let settings = RecorderSettings {
-        rings_max: 0,
-        ..RecorderSettings::default()
-    };
-    let (recorder, recording) = Recording::start(settings, clocks(), None, |_: &Loud| ()).unwrap();
-    let dropped = Arc::new(AtomicBool::new(false));
-    recorder.record(Loud(recorder.clone(), Arc::clone(&dropped), key("A")));
-    assert!(dropped.load(Ordering::SeqCst));
-    recording.stop();
-}
-
-#[test]
 fn all_records_are_logged_with_their_time_on_the_wall_clock() {
     for format in [LogFormat::Blocks, LogFormat::Json] {
         let folder = tempfile::tempdir().unwrap();
         let writer = Writer::open(settings(folder.path(), format)).unwrap();
         let log = Some((writer, LogMode::Full));
-        let (recorder, recording) =
-            Recording::start(RecorderSettings::default(), clocks(), log, |_: &Read| ()).unwrap();
-        for number in 0..6000 {
-            let at = NOW.plus(Duration::from_millis(number));
-            recorder.record(Read { at, ..read(number) });
+        let (recorder, recording) = Recording::start(
+            RecorderSettings::default(),
+            clocks(),
+            log,
+            |_: &HeldRead| (),
+        )
+        .unwrap();
+        let reader = Reader::new(&recorder);
+        for number in 0..8000 {
+            reader.read_at(NOW.plus(Duration::from_millis(number)), number);
         }
-        recorder.record(Read {
-            at: NOW.minus(Duration::from_millis(1)),
-            ..read(6000)
-        });
+        reader.read_at(NOW.minus(Duration::from_millis(1)), 8000);
         recording.stop();
         if format == LogFormat::Blocks {
-            let mut wanted: Vec<_> = (0..6000).map(|n| (n, WALL_MS + n, 1)).collect();
-            wanted.push((6000, WALL_MS - 1, 1));
+            let mut wanted: Vec<_> = (0..8000).map(|n| (n, WALL_MS + n, 1)).collect();
+            wanted.push((8000, WALL_MS - 1, 1));
             assert_eq!(logged(folder.path()), wanted);
         } else {
             // More than one file, because lines are not compressed.
             let files = ["access-0000000001.jsonl", "access-0000000002.jsonl"];
             let text = files.map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap());
             let text = text.concat();
-            assert_eq!(text.lines().count(), 6001);
+            assert_eq!(text.lines().count(), 8001);
             let last = text.lines().last().unwrap();
             let last = crate::json::parse_line(last.as_bytes(), &mut String::new()).unwrap();
             assert_eq!(last.record().at_ms, WALL_MS - 1);
@@ -337,7 +302,7 @@ fn a_sample_says_how_many_reads_it_stands_for() {
     let counted = Arc::new(AtomicU64::new(0));
     let count = {
         let counted = Arc::clone(&counted);
-        move |_: &Read| {
+        move |_: &HeldRead| {
             counted.fetch_add(1, Ordering::Relaxed);
         }
     };
@@ -347,7 +312,8 @@ fn a_sample_says_how_many_reads_it_stands_for() {
         ..RecorderSettings::default()
     };
     let (recorder, recording) = Recording::start(settings, clocks(), log, count).unwrap();
-    (0..80_000).for_each(|number| recorder.record(read(number)));
+    let reader = Reader::new(&recorder);
+    (0..80_000).for_each(|number| reader.read(number));
     recording.stop();
     assert_eq!(counted.load(Ordering::Relaxed), 80_000, "all are counted");
     let logged = logged(folder.path());
@@ -370,13 +336,13 @@ fn a_record_that_waits_is_written_within_the_flush_interval() {
     let seen = Arc::new(AtomicU64::new(0));
     let count = {
         let seen = Arc::clone(&seen);
-        move |_: &Read| {
+        move |_: &HeldRead| {
             seen.fetch_add(1, Ordering::SeqCst);
         }
     };
     let (recorder, recording) =
         Recording::start(RecorderSettings::default(), clocks, log, count).unwrap();
-    recorder.record(read(7));
+    Reader::new(&recorder).read(7);
     wait_until("the record is taken", LIMIT, || {
         seen.load(Ordering::SeqCst) == 1
     });
@@ -398,14 +364,15 @@ fn a_log_that_cannot_be_written_costs_its_records_and_no_counts() {
     let counted = Arc::new(AtomicU64::new(0));
     let count = {
         let counted = Arc::clone(&counted);
-        move |_: &Read| {
+        move |_: &HeldRead| {
             counted.fetch_add(1, Ordering::Relaxed);
         }
     };
     let log = Some((writer, LogMode::Full));
     let (recorder, recording) =
         Recording::start(RecorderSettings::default(), clocks(), log, count).unwrap();
-    (0..5000).for_each(|number| recorder.record(read(number)));
+    let reader = Reader::new(&recorder);
+    (0..5000).for_each(|number| reader.read(number));
     recording.stop();
     assert_eq!(counted.load(Ordering::Relaxed), 5000);
 }

@@ -1,6 +1,6 @@
 //! What is counted is what somebody waited for, as the frames say.
 
-use hotshelf_access_log::{Clocks, ReadRecorder, RecorderSettings, Recording};
+use hotshelf_access_log::{Clocks, Recorder, RecorderSettings, Recording};
 use hotshelf_engine::ProcessBus;
 use hotshelf_hotkeys::{Frame, Rules};
 use hotshelf_model::{
@@ -12,7 +12,7 @@ use super::*;
 
 const HIST: Hist = Hist(7);
 
-fn read(recorder: &ReadRecorder, key: &Key, is_interactive: bool) {
+fn read(recorder: &Recorder, key: &Key, is_interactive: bool) {
     recorder.read(&Read {
         key: KeyRef::from(key),
         at: Boot(7),
@@ -47,7 +47,6 @@ async fn reads_in_the_background_count_for_nothing_and_a_wanted_key_is_told() {
     };
     let (recorder, recording) =
         Recording::start(RecorderSettings::default(), clocks, None, counter).unwrap();
-    let recorder = ReadRecorder::new(recorder);
     let key = Key::parse("products//lamp").unwrap();
     let hash = KeyHash::of(key.as_str(), HIST.0);
     messages.lock().ask(&[hash]);
