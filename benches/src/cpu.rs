@@ -12,6 +12,12 @@ pub fn own_nanos() -> f64 {
     used.tv_sec as f64 * 1e9 + used.tv_nsec as f64
 }
 
+/// What the threads of this process but the one that asks have used so far, in nanoseconds.
+pub fn others_nanos() -> f64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    own_nanos() - (used.tv_sec as f64 * 1e9 + used.tv_nsec as f64)
+}
+
 /// What the living threads of a process have used so far, in nanoseconds: the scheduler's own count, user and system together.
 ///
 /// # Errors

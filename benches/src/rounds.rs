@@ -79,6 +79,12 @@ impl Measured {
         }
     }
 
+    /// The median over the rounds of what this contender's figure is more than the other's in the same round.
+    pub fn added_to(&self, other: &Measured, figure: impl Fn(&Sample) -> f64) -> f64 {
+        let rounds = self.samples.iter().zip(&other.samples);
+        median(rounds.map(|(ours, theirs)| figure(ours) - figure(theirs)))
+    }
+
     /// The median over the rounds of this contender's figure divided by the other's in the same round.
     pub fn ratio_to(&self, other: &Measured, figure: impl Fn(&Sample) -> f64) -> f64 {
         let rounds = self.samples.iter().zip(&other.samples);
@@ -149,6 +155,7 @@ mod tests {
             measured(&[20.0, 200.0, 21.0]),
         );
         assert!((double.ratio_to(&base, |sample| sample.wall_ns) - 2.0).abs() < 1e-9);
+        assert!((double.added_to(&base, |sample| sample.wall_ns) - 11.0).abs() < 1e-9);
         assert!((median([4.0, 1.0, 3.0, 2.0].into_iter()) - 2.5).abs() < 1e-9);
     }
 
