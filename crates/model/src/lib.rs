@@ -1,7 +1,7 @@
 //! The nouns of hotshelf, the stored bytes of an entry, and the seams between the engine and the outside.
 //!
 //! Reading order: [`key`], [`version`], [`entry`], [`envelope`], [`lookup`], [`log`], [`message`], [`bus`], [`seams`],
-//! [`writer`], [`setting`], [`cluster`]. This crate does no I/O.
+//! [`writer`], [`setting`], [`cluster`], [`warm`]. This crate does no I/O.
 #![warn(missing_docs)]
 
 pub mod access;
@@ -25,6 +25,7 @@ pub mod setting;
 pub mod variant;
 pub mod varint;
 pub mod version;
+pub mod warm;
 pub mod writer;
 
 mod bincoded;
@@ -45,11 +46,15 @@ pub use product::Product;
 pub use read::{Asker, Read, ReadObserver};
 pub use seams::{
     BoxFuture, BreakerState, ChangeLog, ClusterLeases, Fetch, FetchRequest, FetchedDocument, Head,
-    LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierStatus, Versions,
+    LeaseOutcome, LeaseToken, Leases, Origin, Poll, Tier, TierRoom, TierStatus, Versions,
 };
 pub use setting::{ClusterSetting, ClusterSettings, SettingChange, SettingOutcome};
 pub use variant::{Dimension, Variant, VariantSchema};
 pub use version::{Hist, Position, Shape, Stamp, Timeline, Version, VersionToken};
+pub use warm::{
+    NewWarmJob, ProductFinder, Selection, WarmChange, WarmCounts, WarmJob, WarmJobId, WarmJobs,
+    WarmPart, WarmState, WarmTiers,
+};
 pub use writer::{
     ChangeRecorder, PostedChange, ProductChange, ProductFields, ProductWrite, ProductWriter,
     Recorded, WriteEffect, WriteOutcome,

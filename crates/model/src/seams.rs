@@ -33,6 +33,21 @@ pub trait Tier: Send + Sync + Debug {
     /// Writes entries, each fenced: a copy with a greater [`crate::Stamp`] is kept, one with an equal stamp is replaced.
     fn put_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>>;
 
+    /// The same for a caller who knows that the entries will be read: no policy waits to see a key again before it is worth its room.
+    fn warm_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {
+        self.put_many(entries)
+    }
+
+    /// How much the tier may hold, and holds, as far as it can tell; asked by people, not by reads.
+    fn room(&self) -> BoxFuture<'_, TierRoom> {
+        Box::pin(async { TierRoom::default() })
+    }
+
+    /// About how many bytes of the tier's room an entry takes; at least those of its document.
+    fn weigh(&self, _key: &TierKey, entry: &Entry) -> u64 {
+        u64::try_from(entry.body().identity.len()).unwrap_or(u64::MAX)
+    }
+
     /// Removes copies from this tier only; best effort.
     fn remove_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, ()>;
 
@@ -80,6 +95,15 @@ pub struct TierStatus {
     pub bytes: Option<u64>,
     /// Entries held, when the tier can tell cheaply.
     pub entries: Option<u64>,
+}
+
+/// How much a tier may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierRoom {
+    /// Bytes that it holds at most; `None` when it has no bound, or cannot tell.
+    pub bytes_max: Option<u64>,
+    /// Bytes that it holds.
+    pub bytes: Option<u64>,
 }
 
 /// Proof of who holds a lease: random, never reused.

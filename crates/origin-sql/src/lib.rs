@@ -9,6 +9,7 @@
 mod attach;
 mod dialect;
 mod failure;
+mod find;
 mod lent;
 mod log;
 mod migrate;
@@ -21,6 +22,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upsert;
+mod warm;
 mod write;
 
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use hotshelf_model::{Error, ErrorKind};
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-const POSTGRES: [(i64, &str, &str); 8] = [
+const POSTGRES: [(i64, &str, &str); 9] = [
     (
         1,
         "create change log",
@@ -45,9 +45,14 @@ const POSTGRES: [(i64, &str, &str); 8] = [
         "know nodes",
         include_str!("../../../migrations/postgres/0008_know_nodes.sql"),
     ),
+    (
+        9,
+        "keep warm jobs",
+        include_str!("../../../migrations/postgres/0009_keep_warm_jobs.sql"),
+    ),
 ];
 
-const SQLITE: [(i64, &str, &str); 5] = [
+const SQLITE: [(i64, &str, &str); 6] = [
     (
         1,
         "create change log",
@@ -72,6 +77,11 @@ const SQLITE: [(i64, &str, &str); 5] = [
         7,
         "keep settings",
         include_str!("../../../migrations/sqlite/0007_keep_settings.sql"),
+    ),
+    (
+        9,
+        "keep warm jobs",
+        include_str!("../../../migrations/sqlite/0009_keep_warm_jobs.sql"),
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 mod attach;
 mod both;
+mod find;
 mod follow;
 mod foreign;
 mod log;
@@ -12,4 +13,5 @@ mod record;
 mod setting;
 mod shop;
 mod sqlite;
+mod warm;
 mod write;

@@ -1,12 +1,14 @@
 //! PostgreSQL: pools, and the statements that read.
 
 mod attach;
+mod find;
 mod follow;
 mod lead;
 mod node;
 mod product;
 mod sequencer;
 mod setting;
+mod warm;
 mod write;
 
 use std::sync::atomic::AtomicBool;

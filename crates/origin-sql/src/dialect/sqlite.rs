@@ -1,11 +1,13 @@
 //! SQLite: one connection that writes, several that read, and the statements that read.
 
 mod attach;
+mod find;
 mod follow;
 mod lead;
 mod node;
 mod product;
 mod setting;
+mod warm;
 mod write;
 
 use std::path::Path;
