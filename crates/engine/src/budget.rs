@@ -22,6 +22,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 const SLOWER: f64 = 2.0;
 /// Differences below this are noise.
 const NOISE: Duration = Duration::from_millis(5);
+/// How long a sign of pressure counts.
+const PRESSED: Duration = Duration::from_secs(1);
 const SHRINK: f64 = 0.9;
 const SHRINK_ON_FAILURE: f64 = 0.7;
 /// The usual latency follows slower answers by this share per window, so that a lasting change is accepted.
@@ -39,6 +41,8 @@ struct State {
     /// Seconds; as many as there are namespaces and bit lengths of a statement's documents.
     usual_latency: HashMap<StatementKind, f64>,
     window: Window,
+    /// When the limit last shrank, or somebody who gives way last had to.
+    pressed_at: Boot,
 }
 
 /// Statements that may be expected to take the same time.
@@ -173,6 +177,7 @@ impl Budget {
             queues: Default::default(),
             usual_latency: HashMap::new(),
             window: Window::default(),
+            pressed_at: Boot::default(),
         };
         gauges.limit.set(to_f64(start));
         Arc::new(Budget {
@@ -222,6 +227,9 @@ impl Budget {
             });
         }
         state.window.saturated = true;
+        if class.gives_way() && self.is_full(&state) {
+            state.pressed_at = self.clock.now();
+        }
         for queue in &mut state.queues {
             while queue.front().is_some_and(oneshot::Sender::is_closed) {
                 queue.pop_front();
@@ -259,6 +267,17 @@ impl Budget {
             state.in_use[class.index()]
         };
         used < limit && used_of_share < share
+    }
+
+    /// Whether nobody gets a permit now, of whatever class.
+    fn is_full(&self, state: &State) -> bool {
+        state.in_use.iter().sum::<usize>() >= whole(state.limit)
+    }
+
+    /// Whether the origin has been slow, or readers have taken what a warm-up could have had, within the last second.
+    pub(crate) fn is_pressed(&self) -> bool {
+        let pressed_at = self.state.lock().pressed_at;
+        pressed_at != Boot::default() && self.clock.now().since(pressed_at) < PRESSED
     }
 
     fn release(self: &Arc<Self>, class: Class) {
@@ -314,6 +333,9 @@ impl Budget {
         };
         if window.failures == 0 {
             state.learn_usual(window.latencies);
+        }
+        if limit < state.limit {
+            state.pressed_at = now;
         }
         state.limit = limit.clamp(
             to_f64(self.settings.concurrency_min),

@@ -12,6 +12,7 @@ mod look_up;
 mod origin;
 mod stage;
 mod stale;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;

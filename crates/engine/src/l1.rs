@@ -73,7 +73,12 @@ impl Weighter<Key, Arc<Slot>> for Bytes {
 }
 
 fn weight(key: &Key, slot: &Slot) -> u64 {
-    let bytes = key.heap_bytes() + size_of::<Key>() + slot.bytes() + BOOKKEEPING_BYTES;
+    weight_of(key, slot.bytes())
+}
+
+/// What an entry weighs whose slot has so many bytes.
+pub(crate) fn weight_of(key: &Key, slot_bytes: usize) -> u64 {
+    let bytes = key.heap_bytes() + size_of::<Key>() + slot_bytes + BOOKKEEPING_BYTES;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 

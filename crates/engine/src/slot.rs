@@ -393,8 +393,13 @@ impl Slot {
     /// Bytes that the slot accounts for: itself, its document, room for the encodings that may be made, and the document to come.
     pub(crate) fn bytes(&self) -> usize {
         let next = self.next().map_or(0, |next| next.bytes());
-        size_of::<Self>() + self.body.len() + encodings_bytes(&self.body) + next
+        document_bytes(&self.body) + next
     }
+}
+
+/// Bytes of a slot with this document.
+pub(crate) fn document_bytes(document: &[u8]) -> usize {
+    size_of::<Slot>() + document.len() + encodings_bytes(document)
 }
 
 /// Room for encodings: half of the document, nothing beside one that is too short for them.

@@ -13,6 +13,7 @@ mod exchange;
 mod gather;
 mod leases;
 mod link;
+mod room;
 mod settings;
 mod shard;
 mod shard_map;

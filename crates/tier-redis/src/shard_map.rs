@@ -49,6 +49,11 @@ impl ShardMap {
         self.shards.get(usize::from(index))
     }
 
+    /// Every shard, in no order.
+    pub(crate) fn shards(&self) -> &[Arc<Shard>] {
+        &self.shards
+    }
+
     pub(crate) fn shard_at(&self, address: &str) -> Option<&Arc<Shard>> {
         self.shards.iter().find(|shard| shard.address == address)
     }

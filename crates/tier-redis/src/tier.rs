@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_model::{
     BoxFuture, Clock, Entry, FieldProblem, Kind, Lookup, MissReason, PutOutcome, Tier, TierKey,
-    TierName, TierStatus, UnavailableReason, envelope,
+    TierName, TierRoom, TierStatus, UnavailableReason, envelope,
 };
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -200,6 +200,9 @@ impl RedisTier {
     }
 }
 
+/// What Redis keeps for a key that expires, beside its name and its value: two entries of hash tables and the rounding of allocations.
+const KEY_BYTES: usize = 128;
+
 /// The fixed prefix holds the stamp and the body's check, so two copies do not share it.
 const IDENTIFYING_BYTES: usize = envelope::PREFIX_BYTES;
 
@@ -226,6 +229,16 @@ impl Tier for RedisTier {
 
     fn put_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {
         Box::pin(self.puts(entries))
+    }
+
+    fn room(&self) -> BoxFuture<'_, TierRoom> {
+        Box::pin(self.exchange.room(self.settings.put_deadline))
+    }
+
+    fn weigh(&self, key: &TierKey, entry: &Entry) -> u64 {
+        let envelope = envelope::encode(&key.key, entry, self.settings.encode_options());
+        let bytes = envelope.len() + self.key(key).len() + KEY_BYTES;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     fn remove_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, ()> {

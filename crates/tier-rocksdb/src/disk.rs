@@ -154,6 +154,12 @@ impl Disk {
         }
     }
 
+    /// Bytes of an entry as it is encoded, with its key.
+    pub(crate) fn weigh(&self, key: &TierKey, entry: &Entry) -> u64 {
+        let bytes = envelope::encode(&key.key, entry, self.encode).len() + key.to_string().len();
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// The stamp of the copy that is held; damage is as good as nothing, because the put replaces it.
     fn stamp(&self, text: &str) -> Result<Option<Stamp>, rocksdb::Error> {
         match self.db.get_pinned_opt(text, &self.read) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hotshelf_model::{
     Boot, BoxFuture, Breaker, Clock, Entry, Error, ErrorKind, Lookup, Pass, PutOutcome, Tier,
-    TierKey, TierName, TierStatus, UnavailableReason,
+    TierKey, TierName, TierRoom, TierStatus, UnavailableReason,
 };
 use hotshelf_telemetry::metric::L3_RECREATED;
 use parking_lot::RwLock;
@@ -46,6 +46,7 @@ pub struct RocksTier {
     write_deadline: Duration,
     seen: Option<SeenKeys>,
     document_bytes_max: usize,
+    bytes_max: u64,
     health: Arc<Health>,
     upkeep: Upkeep,
     clock: Arc<dyn Clock>,
@@ -92,6 +93,7 @@ impl RocksTier {
             write_deadline: settings.put_deadline,
             seen,
             document_bytes_max: settings.document_bytes_max,
+            bytes_max: settings.bytes_max,
             health,
             upkeep: Upkeep::start(work)?,
             memory: RwLock::new(Some(disk)),
@@ -207,7 +209,7 @@ impl RocksTier {
         }
     }
 
-    async fn put(&self, entries: &[(TierKey, Entry)]) -> Vec<PutOutcome> {
+    async fn put(&self, entries: &[(TierKey, Entry)], is_wanted: bool) -> Vec<PutOutcome> {
         if self.health.puts_stopped() {
             return vec![PutOutcome::Declined; entries.len()];
         }
@@ -217,7 +219,7 @@ impl RocksTier {
         };
         let mut outcomes = vec![PutOutcome::Declined; entries.len()];
         let admitted: Vec<usize> = (0..entries.len())
-            .filter(|&index| self.admits(&entries[index], now))
+            .filter(|&index| self.admits(&entries[index], is_wanted, now))
             .collect();
         if admitted.is_empty() {
             return outcomes;
@@ -244,7 +246,7 @@ impl RocksTier {
     }
 
     /// Whether a put is worth its write, from memory alone: most are declined, and those cost no thread its time.
-    fn admits(&self, (key, entry): &(TierKey, Entry), now: Boot) -> bool {
+    fn admits(&self, (key, entry): &(TierKey, Entry), is_wanted: bool, now: Boot) -> bool {
         let may_be_held = || {
             let disk = self.memory.read();
             disk.as_ref().is_none_or(|disk| disk.may_hold(key))
@@ -253,7 +255,7 @@ impl RocksTier {
             && self
                 .seen
                 .as_ref()
-                .is_none_or(|seen| seen.note(key.key.hash_u64(), now) || may_be_held())
+                .is_none_or(|seen| seen.note(key.key.hash_u64(), now) || is_wanted || may_be_held())
     }
 
     fn record_puts(&self, pass: Pass<'_>, outcomes: &[PutOutcome]) {
@@ -307,7 +309,25 @@ impl Tier for RocksTier {
     }
 
     fn put_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {
-        Box::pin(self.put(entries))
+        Box::pin(self.put(entries, false))
+    }
+
+    fn warm_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {
+        Box::pin(self.put(entries, true))
+    }
+
+    fn room(&self) -> BoxFuture<'_, TierRoom> {
+        let room = TierRoom {
+            bytes_max: Some(self.bytes_max),
+            bytes: Some(self.health.bytes()),
+        };
+        Box::pin(async move { room })
+    }
+
+    /// As it is encoded; what RocksDB compresses further, and what it keeps twice until it compacts, about make up for each other.
+    fn weigh(&self, key: &TierKey, entry: &Entry) -> u64 {
+        let disk = self.memory.read();
+        disk.as_ref().map_or(0, |disk| disk.weigh(key, entry))
     }
 
     fn remove_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, ()> {

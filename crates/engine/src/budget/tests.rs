@@ -217,3 +217,31 @@ async fn large_statements_among_small_ones_are_no_slow_origin() {
     run(200, 400).await;
     assert!(budget.limit() < 16, "slow among its own kind");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_up_learns_that_readers_or_the_origin_need_the_room() {
+    let (budget, clock) = budget(8, 100);
+    clock.advance(Duration::from_secs(10));
+    let mut permits = Vec::new();
+    let share = share(budget.limit(), 25);
+    for _ in 0..share {
+        permits.push(budget.acquire(Class::Warm, PATIENCE).await.unwrap());
+    }
+    let patience = Duration::from_millis(1);
+    budget.acquire(Class::Warm, patience).await.unwrap_err();
+    assert!(!budget.is_pressed(), "it has its share and no more");
+
+    while permits.len() < budget.limit() {
+        permits.push(budget.acquire(Class::Interactive, PATIENCE).await.unwrap());
+    }
+    budget.acquire(Class::Warm, patience).await.unwrap_err();
+    assert!(budget.is_pressed(), "readers have the rest");
+    clock.advance(Duration::from_secs(1));
+    assert!(!budget.is_pressed(), "a while ago");
+
+    let finish = |permit: Permit, latency| permit.finish(single(), latency, true);
+    finish(permits.pop().unwrap(), Duration::from_millis(10));
+    clock.advance(WINDOW);
+    finish(permits.pop().unwrap(), Duration::from_secs(1));
+    assert!(budget.is_pressed(), "the origin is slow");
+}

@@ -15,3 +15,4 @@ mod prover;
 mod read;
 mod shop;
 mod stale;
+mod warm;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hotshelf_model::envelope::{self, EncodeOptions};
 use hotshelf_model::{
     BoxFuture, BreakerState, Entry, Lookup, MissReason, PutOutcome, Tier, TierKey, TierName,
-    TierStatus, UnavailableReason,
+    TierRoom, TierStatus, UnavailableReason,
 };
 use parking_lot::Mutex;
 
@@ -22,6 +22,7 @@ struct Knobs {
     unavailable: Option<UnavailableReason>,
     delay: Duration,
     second_hit: bool,
+    bytes_max: Option<u64>,
 }
 
 /// A fake of L2 or L3. Share it between engines to make them nodes that share a tier.
@@ -78,6 +79,11 @@ impl FakeTier {
     /// Declines the first put of each key from now on, as L3 does.
     pub fn admit_on_second_put(&self) {
         self.knobs.lock().second_hit = true;
+    }
+
+    /// Says from now on that it has room for so many bytes. Nothing is evicted.
+    pub fn bound(&self, bytes_max: u64) {
+        self.knobs.lock().bytes_max = Some(bytes_max);
     }
 
     /// Flips a bit of a copy; says whether there is one.
@@ -210,6 +216,24 @@ impl Tier for FakeTier {
                 .map(|(key, entry)| self.put(key, entry))
                 .collect()
         })
+    }
+
+    fn warm_many<'a>(&'a self, entries: &'a [(TierKey, Entry)]) -> BoxFuture<'a, Vec<PutOutcome>> {
+        let mut seen = self.seen.lock();
+        seen.extend(entries.iter().map(|(key, _)| key.clone()));
+        drop(seen);
+        self.put_many(entries)
+    }
+
+    fn room(&self) -> BoxFuture<'_, TierRoom> {
+        let bytes_max = self.knobs.lock().bytes_max;
+        let bytes = self.status().bytes;
+        let room = TierRoom { bytes_max, bytes };
+        Box::pin(async move { room })
+    }
+
+    fn weigh(&self, key: &TierKey, entry: &Entry) -> u64 {
+        envelope::encode(&key.key, entry, EncodeOptions::PLAIN).len() as u64
     }
 
     fn remove_many<'a>(&'a self, keys: &'a [TierKey]) -> BoxFuture<'a, ()> {
