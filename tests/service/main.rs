@@ -8,6 +8,7 @@ mod access_logs;
 mod catalogue;
 mod command_line;
 mod faults;
+mod hot_keys;
 mod http_origin;
 mod limits;
 mod load;
