@@ -34,7 +34,7 @@ pub use budget::FRAME_BUDGET_MAX;
 use budget::Sampler;
 
 /// The longest frame, in bytes: 8192 watched keys and what the greatest budget holds are shorter.
-pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+pub const FRAME_BYTES_MAX: usize = hotshelf_model::message::MESSAGE_BYTES_MAX;
 
 /// What a frame may take for keys that are not watched, by default: about 900 of them.
 pub const FRAME_BUDGET: usize = 8 * 1024;

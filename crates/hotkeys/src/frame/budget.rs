@@ -10,8 +10,8 @@ use super::Entry;
 use crate::dice::Dice;
 use crate::slices::Counted;
 
-/// The greatest budget of a frame, in bytes.
-pub const FRAME_BUDGET_MAX: usize = 64 * 1024;
+/// The greatest budget of a frame, in bytes: with it and all keys that may be watched, a frame is one that every bus carries.
+pub const FRAME_BUDGET_MAX: usize = 24 * 1024;
 
 const BUDGET_MIN: usize = 256;
 
