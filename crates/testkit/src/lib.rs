@@ -17,5 +17,5 @@ pub use fakes::{
     Gate, ManualClock,
 };
 pub use proxy::TcpProxy;
-pub use servers::{NatsServer, PostgresServer, RedisCluster, RedisServer, free_port};
+pub use servers::{NatsCluster, NatsServer, PostgresServer, RedisCluster, RedisServer, free_port};
 pub use wait::{wait_until, wait_until_async};

@@ -1,5 +1,6 @@
 //! The bus against a real NATS server.
 
+mod cluster;
 mod faults;
 mod stream;
 

@@ -14,7 +14,10 @@ async fn two(server: &NatsServer) -> (TcpProxy, Arc<NatsBus>, Arc<NatsBus>) {
 
 /// A number in what the server says of the stream; `None` while there is no stream.
 fn number(server: &NatsServer, name: &str) -> Option<u64> {
-    let info = server.stream_info(STREAM).ok()?;
+    number_in(&server.stream_info(STREAM).ok()?, name)
+}
+
+pub(super) fn number_in(info: &str, name: &str) -> Option<u64> {
     let (_, rest) = info.split_once(&format!("\"{name}\":"))?;
     let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
     digits.parse().ok()

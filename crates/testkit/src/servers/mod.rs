@@ -5,12 +5,14 @@
 
 mod folder;
 mod nats;
+mod nats_cluster;
 mod port;
 mod postgres;
 mod process;
 mod redis;
 
 pub use nats::NatsServer;
+pub use nats_cluster::NatsCluster;
 pub use port::free_port;
 pub use postgres::PostgresServer;
 pub use redis::{RedisCluster, RedisServer};

@@ -112,7 +112,8 @@ impl NatsServer {
     /// # Errors
     /// When the server cannot be reached or says no.
     pub fn purge_stream(&self, stream: &str) -> anyhow::Result<()> {
-        self.ask(&format!("STREAM.PURGE.{stream}")).map(drop)
+        self.ask(&format!("STREAM.PURGE.{stream}"), REQUEST_LIMIT)
+            .map(drop)
     }
 
     /// Removes a stream; one that is made again begins at 1.
@@ -120,7 +121,8 @@ impl NatsServer {
     /// # Errors
     /// As [`NatsServer::purge_stream`].
     pub fn delete_stream(&self, stream: &str) -> anyhow::Result<()> {
-        self.ask(&format!("STREAM.DELETE.{stream}")).map(drop)
+        self.ask(&format!("STREAM.DELETE.{stream}"), REQUEST_LIMIT)
+            .map(drop)
     }
 
     /// What the server says of a stream, as JSON.
@@ -128,14 +130,23 @@ impl NatsServer {
     /// # Errors
     /// As [`NatsServer::purge_stream`]; also when there is no such stream.
     pub fn stream_info(&self, stream: &str) -> anyhow::Result<String> {
-        self.ask(&format!("STREAM.INFO.{stream}"))
+        self.stream_info_within(stream, REQUEST_LIMIT)
+    }
+
+    /// The same from who may not answer at all, as a cluster that has no leader.
+    pub(super) fn stream_info_within(
+        &self,
+        stream: &str,
+        limit: Duration,
+    ) -> anyhow::Result<String> {
+        self.ask(&format!("STREAM.INFO.{stream}"), limit)
     }
 
     /// Asks JetStream, on a connection of its own and without a client library, which is what tests are about.
-    fn ask(&self, question: &str) -> anyhow::Result<String> {
+    fn ask(&self, question: &str, limit: Duration) -> anyhow::Result<String> {
         let attempt = || -> anyhow::Result<String> {
             let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-            stream.set_read_timeout(Some(REQUEST_LIMIT))?;
+            stream.set_read_timeout(Some(limit))?;
             let request = format!(
                 "CONNECT {{\"verbose\":false}}\r\nSUB answer 1\r\nPUB $JS.API.{question} answer 0\r\n\r\n"
             );
