@@ -20,6 +20,7 @@ mod asked;
 mod batch;
 mod changes;
 mod counters;
+mod follow;
 mod headers;
 mod health;
 mod json_body;

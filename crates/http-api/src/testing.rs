@@ -16,6 +16,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 
+use crate::body::AnswerBody;
 use crate::{
     Access, ApiParts, ApiState, Front, HttpSettings, Writing, admin_router, public_router,
 };
@@ -222,6 +223,70 @@ pub(crate) async fn answer(
         status: parts.status,
         headers: parts.headers,
         body,
+    }
+}
+
+/// One event as a client sees it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) data: String,
+}
+
+/// A client that reads events.
+pub(crate) struct Events {
+    body: AnswerBody,
+    text: String,
+}
+
+impl Events {
+    pub(crate) async fn open(shop: &Shop, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut request = Request::get(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let answer = shop.public.answer(request, true).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        Events {
+            body: answer.into_body(),
+            text: String::new(),
+        }
+    }
+
+    /// The next event; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
+        let come = async {
+            while !self.text.contains("\n\n") {
+                let bytes = self.body.frame().await?.unwrap().into_data().unwrap();
+                self.text += std::str::from_utf8(&bytes).unwrap();
+            }
+            let (event, rest) = self.text.split_once("\n\n").unwrap();
+            let field = |name: &str| {
+                let value = event.lines().find_map(|line| line.strip_prefix(name));
+                value.unwrap_or_default().trim_start().to_owned()
+            };
+            let seen = Seen {
+                name: field("event:"),
+                id: field("id:"),
+                data: field("data:"),
+            };
+            self.text = rest.to_owned();
+            Some(seen)
+        };
+        tokio::time::timeout(LIMIT, come).await.unwrap()
+    }
+
+    pub(crate) async fn next_named(&mut self, name: &str) -> Seen {
+        loop {
+            let seen = self.next().await.expect("the stream goes on");
+            if seen.name == name {
+                return seen;
+            }
+        }
     }
 }
 

@@ -1,30 +1,21 @@
 //! `GET /v1/changes`: what is no longer true, as server-sent events, for those who keep copies of answers.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::response::sse::{Event, Sse};
-use axum::response::{IntoResponse, Response};
-use futures_util::Stream;
-use futures_util::stream;
+use axum::response::Response;
+use axum::response::sse::Event;
 use hotshelf_engine::{Change, Changes, Cursor};
-use hotshelf_model::{Boot, FieldProblem, LogRow, Record};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use hotshelf_model::{Boot, LogRow, Record};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
-use crate::problem::{Problem, ProblemBody};
+use crate::follow::{Feed, follow};
+use crate::problem::ProblemBody;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::target;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Asks nginx to pass events on when they come.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// How often a node that is proven says so: so many times within the staleness bound.
 const PROOFS_PER_BOUND: u32 = 4;
 
@@ -83,112 +74,50 @@ pub(crate) struct ProofBody {
     )
 )]
 pub(crate) async fn get_changes(State(state): State<Arc<ApiState>>, request: Request) -> Response {
-    match subscribe(&state, &request) {
-        Ok(events) => answer(events),
-        Err(problem) => problem
+    let looks = state.cache.staleness_bound() / PROOFS_PER_BOUND;
+    let feed = |since| ChangeFeed::new(Arc::clone(&state), since);
+    follow(&state, &request, looks, feed).unwrap_or_else(|problem| {
+        problem
             .answer(&RequestId::of(request.headers()))
-            .map(Into::into),
-    }
+            .map(Into::into)
+    })
 }
 
-fn answer(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    let mut response = Sse::new(events).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        http::header::CACHE_CONTROL,
-        HeaderValue::from_static("no-store"),
-    );
-    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-    response
-}
-
-fn subscribe(
-    state: &Arc<ApiState>,
-    request: &Request,
-) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, Problem> {
-    let since = since(request.headers(), request.uri().query())?;
-    let unavailable = |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-    if state.is_draining() {
-        return Err(unavailable("draining", "the node is about to stop"));
-    }
-    let permits = Arc::clone(&state.subscribers.permits);
-    let permit = permits.try_acquire_owned().map_err(|_none_left| {
-        state.subscribers.refused.increment(1);
-        unavailable(
-            "too_many_subscribers",
-            "as many clients follow the changes as `http.subscribers_max` allows",
-        )
-    })?;
-    let subscriber = Subscriber::new(Arc::clone(state), since, permit);
-    Ok(stream::unfold(subscriber, |mut subscriber| async {
-        let event = subscriber.next().await?;
-        Some((Ok(event), subscriber))
-    }))
-}
-
-/// Where to go on: where the client was when it lost its connection, or what its URL says.
-fn since(headers: &HeaderMap, query: Option<&str>) -> Result<Option<Cursor>, Problem> {
-    let invalid = |field, reason| Problem::invalid(vec![FieldProblem::new(field, reason)]);
-    let parameters = target::parameters(query.unwrap_or_default())?;
-    let of_query = match &parameters[..] {
-        [] => None,
-        [(name, value)] if name == "since" => Some(&**value),
-        _ => return Err(invalid("query", "may hold `since` and nothing else")),
-    };
-    let (field, text) = match (headers.get(LAST_EVENT_ID), of_query) {
-        (Some(value), _) => ("Last-Event-ID", value.to_str().unwrap_or("?")),
-        (None, Some(text)) => ("since", text),
-        (None, None) => return Ok(None),
-    };
-    let reason = "is not the `id` of an event; leave it out to begin with a `reset`";
-    text.parse()
-        .map(Some)
-        .map_err(|_not_a_cursor| invalid(field, reason))
-}
-
-/// One client that follows the changes.
-struct Subscriber {
+/// What one client is told of the changes.
+struct ChangeFeed {
     state: Arc<ApiState>,
     changes: Changes,
-    /// When to look for a proof.
-    looks: Interval,
     /// The moment of a proof that is to be told once all is told that was known with it.
     proof: Option<Boot>,
-    _permit: OwnedSemaphorePermit,
 }
 
-impl Subscriber {
-    fn new(state: Arc<ApiState>, since: Option<Cursor>, permit: OwnedSemaphorePermit) -> Self {
-        let mut looks = interval(state.cache.staleness_bound() / PROOFS_PER_BOUND);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        state.subscribers.count.increment(1);
-        Subscriber {
-            changes: state.cache.changes(since),
-            state,
-            looks,
-            proof: None,
-            _permit: permit,
-        }
+impl Feed for ChangeFeed {
+    fn try_next(&mut self) -> Option<Event> {
+        let change = self.changes.try_next()?;
+        Some(self.tell(&change))
     }
 
-    /// The next event; `None` when the node is about to stop.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            if self.state.is_draining() {
-                return None;
-            }
-            if let Some(change) = self.changes.try_next() {
-                return Some(self.tell(&change));
-            }
-            // The rows that a proof speaks of are there before it is, and were told just now.
-            if let Some(event) = self.proof.take().and_then(|proof| self.tell_proof(proof)) {
-                return Some(event);
-            }
-            tokio::select! {
-                () = self.state.draining() => {}
-                change = self.changes.next() => return Some(self.tell(&change)),
-                _now = self.looks.tick() => self.proof = self.fresh_proof(),
-            }
+    async fn next(&mut self) -> Event {
+        let change = self.changes.next().await;
+        self.tell(&change)
+    }
+
+    fn look(&mut self) {
+        self.proof = self.fresh_proof();
+    }
+
+    /// The rows that a proof speaks of are there before it is, and have been told.
+    fn rest(&mut self) -> Option<Event> {
+        self.proof.take().and_then(|proof| self.tell_proof(proof))
+    }
+}
+
+impl ChangeFeed {
+    fn new(state: Arc<ApiState>, since: Option<Cursor>) -> Self {
+        ChangeFeed {
+            changes: state.cache.changes(since),
+            state,
+            proof: None,
         }
     }
 
@@ -217,12 +146,6 @@ impl Subscriber {
                     .data("{}")
             }
         }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.state.subscribers.count.decrement(1);
     }
 }
 

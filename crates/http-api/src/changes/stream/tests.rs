@@ -3,78 +3,14 @@
 use hotshelf_model::ErrorKind;
 use hotshelf_testkit::{ManualClock, names, wait_until_async};
 use http::Method;
-use http_body_util::BodyExt;
 
 use super::*;
 use crate::HttpSettings;
-use crate::body::AnswerBody;
-use crate::testing::{LIMIT, Shop, answer};
+use crate::testing::{Events, LIMIT, Shop, answer};
 
 const PATH: &str = "/v1/changes";
 
-/// One event as a client sees it.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    name: String,
-    id: String,
-    data: String,
-}
-
-/// A client that reads events.
-struct Events {
-    body: AnswerBody,
-    text: String,
-}
-
 impl Events {
-    async fn open(shop: &Shop, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut request = http::Request::get(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(axum::body::Body::empty()).unwrap();
-        let answer = shop.public.answer(request, true).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        Events {
-            body: answer.into_body(),
-            text: String::new(),
-        }
-    }
-
-    /// The next event; `None` at the end.
-    async fn next(&mut self) -> Option<Seen> {
-        let come = async {
-            while !self.text.contains("\n\n") {
-                let bytes = self.body.frame().await?.unwrap().into_data().unwrap();
-                self.text += std::str::from_utf8(&bytes).unwrap();
-            }
-            let (event, rest) = self.text.split_once("\n\n").unwrap();
-            let field = |name: &str| {
-                let value = event.lines().find_map(|line| line.strip_prefix(name));
-                value.unwrap_or_default().trim_start().to_owned()
-            };
-            let seen = Seen {
-                name: field("event:"),
-                id: field("id:"),
-                data: field("data:"),
-            };
-            self.text = rest.to_owned();
-            Some(seen)
-        };
-        tokio::time::timeout(LIMIT, come).await.unwrap()
-    }
-
-    async fn next_named(&mut self, name: &str) -> Seen {
-        loop {
-            let seen = self.next().await.expect("the stream goes on");
-            if seen.name == name {
-                return seen;
-            }
-        }
-    }
-
     async fn next_ids(&mut self) -> Vec<String> {
         let data: serde_json::Value =
             serde_json::from_str(&self.next_named("change").await.data).unwrap();
@@ -149,27 +85,22 @@ async fn a_node_says_that_it_knows_everything_only_while_it_does() {
     let shop = Shop::with_clock(&clock).await;
     let mut events = Events::open(&shop, PATH, &[]).await;
     assert_eq!(events.next_named("proof").await.data, r#"{"age_ms":0}"#);
-    let permits = Arc::clone(&shop.state.subscribers.permits);
-    let permit = permits.try_acquire_owned().unwrap();
-    let mut subscriber = Subscriber::new(Arc::clone(&shop.state), None, permit);
-    let reset = subscriber.next().await;
-    assert!(reset.is_some());
-    subscriber.proof = subscriber.fresh_proof();
-    let taken = subscriber.proof.unwrap();
+    let feed = ChangeFeed::new(Arc::clone(&shop.state), None);
+    let taken = feed.fresh_proof().unwrap();
     shop.origin.fail(ErrorKind::OriginFailed);
     let bound = shop.state.cache.staleness_bound();
     clock.advance(bound);
-    assert!(subscriber.tell_proof(taken).is_some());
+    assert!(feed.tell_proof(taken).is_some());
     clock.advance(Duration::from_millis(1));
-    assert!(subscriber.tell_proof(taken).is_none(), "it waited too long");
+    assert!(feed.tell_proof(taken).is_none(), "it waited too long");
     wait_until_async("no poll is under way", LIMIT, async || {
         clock.advance(bound + Duration::from_millis(1));
-        subscriber.fresh_proof().is_none()
+        feed.fresh_proof().is_none()
     })
     .await;
     shop.origin.recover();
     wait_until_async("the node is proven again", LIMIT, async || {
-        subscriber.fresh_proof().is_some()
+        feed.fresh_proof().is_some()
     })
     .await;
     events.next_named("proof").await;
