@@ -180,7 +180,7 @@ section! {
     batches_bytes_max: usize = 256 * MIB, count(64 * KIB as u64, SIZE_MAX);
     /// Most writes under way at once; further ones are answered 503. Each takes one of `database.write_connections_max` connections.
     writes_max: usize = 64, count(1, 10_000);
-    /// Most clients that follow `/v1/changes` at once; further ones are answered 503.
+    /// Most clients that follow `/v1/changes` or `/v1/hot` at once; further ones are answered 503.
     subscribers_max: usize = 1000, count(1, 100_000);
 }
 

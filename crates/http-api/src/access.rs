@@ -8,6 +8,9 @@ use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
 
+/// Who somebody is that needs no token.
+const ANYBODY: &str = "anybody on this machine";
+
 /// The longest token that is hashed, in bytes.
 const TOKEN_BYTES_MAX: usize = 1024;
 
@@ -28,21 +31,23 @@ impl Access {
     /// Lets a request through that may write.
     pub(crate) fn to_write(&self, headers: &HeaderMap) -> Result<(), Problem> {
         self.check(headers, Role::Writer, self.writes_open)
+            .map(drop)
     }
 
-    /// Lets a request to the admin listener through that may do what `role` may.
-    pub(crate) fn to_administer(&self, headers: &HeaderMap, role: Role) -> Result<(), Problem> {
+    /// Lets a request to the admin listener through that may do what `role` may, and says whose it is.
+    pub(crate) fn to_administer(&self, headers: &HeaderMap, role: Role) -> Result<&str, Problem> {
         self.check(headers, role, self.admin_open)
     }
 
     /// Lets a request through that may read metrics.
     pub(crate) fn to_observe(&self, headers: &HeaderMap) -> Result<(), Problem> {
         self.check(headers, Role::Viewer, self.metrics_open)
+            .map(drop)
     }
 
-    fn check(&self, headers: &HeaderMap, needed: Role, open: bool) -> Result<(), Problem> {
+    fn check(&self, headers: &HeaderMap, needed: Role, open: bool) -> Result<&str, Problem> {
         if open {
-            return refuse_pages(headers);
+            return refuse_pages(headers).map(|()| ANYBODY);
         }
         if !self.tokens.iter().any(|token| token.role >= needed) {
             return Err(no_token(needed));
@@ -53,10 +58,10 @@ impl Access {
                 needed,
             ));
         };
-        match self.role_of(token) {
+        match self.bearer_of(token) {
             None => Err(unauthorized("the token is not one of this node's", needed)),
-            Some(role) if role >= needed => Ok(()),
-            Some(role) => {
+            Some(known) if known.role >= needed => Ok(&known.name),
+            Some(AccessToken { role, .. }) => {
                 let detail =
                     format!("the token has the role `{role}`; this needs the role `{needed}`");
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
@@ -64,17 +69,14 @@ impl Access {
         }
     }
 
-    /// The greatest role that this token stands for. Every token is compared, each in constant time, so that how long it takes says
-    /// nothing of what is kept.
-    fn role_of(&self, token: &[u8]) -> Option<Role> {
+    /// Who bears this token; of several, who may do most. Every token is compared, each in constant time, so that how long it takes
+    /// says nothing of what is kept.
+    fn bearer_of(&self, token: &[u8]) -> Option<&AccessToken> {
         let hash: [u8; 32] = Sha256::digest(token).into();
-        self.tokens.iter().fold(None, |role, known| {
+        self.tokens.iter().fold(None, |found, known| {
             let same: bool = known.sha256.ct_eq(&hash).into();
-            if same {
-                role.max(Some(known.role))
-            } else {
-                role
-            }
+            let more = found.is_none_or(|found: &AccessToken| found.role < known.role);
+            if same && more { Some(known) } else { found }
         })
     }
 }

@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(crate) const HOTSHELF_VERSION: HeaderName = HeaderName::from_static("hotshelf-version");
 pub(crate) const HOTSHELF_STALE: HeaderName = HeaderName::from_static("hotshelf-stale");
 pub(crate) const HOTSHELF_CLASS: HeaderName = HeaderName::from_static("hotshelf-class");
+pub(crate) const HOTSHELF_IF_VERSION: HeaderName = HeaderName::from_static("hotshelf-if-version");
+pub(crate) const HOTSHELF_REASON: HeaderName = HeaderName::from_static("hotshelf-reason");
 pub(crate) const HOTSHELF_CALLER: HeaderName = HeaderName::from_static("hotshelf-caller");
 pub(crate) const HOTSHELF_MIN_VERSION: HeaderName = HeaderName::from_static("hotshelf-min-version");
 

@@ -1,6 +1,6 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
-//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `health`, `problem`, `headers`,
+//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `hot`, `follow`, `health`, `problem`, `headers`,
 //! `target`, then [`mod@serve`], [`workers`] and `watch` for connections.
 
 pub mod body;
@@ -23,6 +23,7 @@ mod counters;
 mod follow;
 mod headers;
 mod health;
+mod hot;
 mod json_body;
 mod lane;
 mod prefixed;
@@ -37,6 +38,7 @@ mod testing;
 
 pub use access::Access;
 pub use front::Front;
+pub use hot::Hot;
 pub use listener::{ListenAddress, Listener};
 pub use openapi::openapi;
 pub use problem::Problem;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{batch, changes, health, read, write};
+use crate::{batch, changes, health, hot, read, write};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,14 +16,15 @@ use crate::{batch, changes, health, read, write};
     ),
     paths(
         read::read, batch::batch_get, batch::list, write::put, write::patch, write::delete, health::livez, health::readyz,
-        health::metrics, changes::post_changes, changes::stream::get_changes
+        health::metrics, changes::post_changes, changes::stream::get_changes, hot::get_hot, hot::stream::get_hot,
+        hot::rules::get_rules, hot::rules::put_rules, hot::rules::delete_rules
     ),
-    components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody)),
+    components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody, hot::stream::PromoteBody<'_>, hot::stream::DemoteBody<'_>)),
     modifiers(&Token),
     tags(
         (name = "documents", description = "Product details"),
         (name = "writes", description = "Products of hotshelf's own tables. An answer comes when the write is durable. Without tokens in the configuration only an embedded node on a loopback address may be written to; else a token with the role `writer` is needed"),
-        (name = "changes", description = "What is no longer true, for those who keep copies of answers: drop every copy on `reset`, and when no `proof` has come for the staleness bound"),
+        (name = "changes", description = "What is no longer true, for those who keep copies of answers: drop every copy on `reset`, and when no `proof` has come for the staleness bound. And what is hot, for those who keep few"),
         (name = "health", description = "On both listeners"),
         (name = "admin", description = "On the admin listener only"),
     ),
@@ -86,6 +87,9 @@ mod tests {
             "/metrics",
             "/admin/v1/changes",
             "/v1/changes",
+            "/v1/hot",
+            "/admin/v1/hot",
+            "/admin/v1/hot/rules",
         ] {
             assert!(paths.contains(&path), "{path} is not in {paths:?}");
         }

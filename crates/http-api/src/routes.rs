@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::{batch, changes, health, openapi, read, write};
+use crate::{batch, changes, health, hot, openapi, read, write};
 
 /// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
 pub fn public_router(state: Arc<ApiState>) -> Router {
@@ -22,6 +22,7 @@ pub fn public_router(state: Arc<ApiState>) -> Router {
         .route("/v1/{namespace}/", document())
         .route("/v1/{target}", get(batch::list).post(batch::batch_get))
         .route("/v1/changes", get(changes::stream::get_changes))
+        .route("/v1/hot", get(hot::stream::get_hot))
         .route("/openapi.json", get(openapi_json))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));
@@ -33,9 +34,17 @@ pub fn admin_router(state: Arc<ApiState>) -> Router {
     let router = Router::new()
         .route("/metrics", get(health::metrics))
         .route("/admin/v1/changes", post(changes::post_changes))
+        .route("/admin/v1/hot", get(hot::get_hot))
+        .route("/admin/v1/hot/rules", rules())
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));
     with_fallbacks(router).with_state(state)
+}
+
+fn rules() -> MethodRouter<Arc<ApiState>> {
+    get(hot::rules::get_rules)
+        .put(hot::rules::put_rules)
+        .delete(hot::rules::delete_rules)
 }
 
 fn document() -> MethodRouter<Arc<ApiState>> {

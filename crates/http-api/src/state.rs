@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::hot::Hot;
 use crate::problem::Problem;
 use crate::settings::HttpSettings;
 use crate::write::WriteCounters;
@@ -44,6 +45,8 @@ pub struct ApiParts {
     pub settings: HttpSettings,
     /// Who may write what.
     pub writing: Writing,
+    /// Hot keys, on a node that looks for them.
+    pub hot: Option<Hot>,
 }
 
 /// Writes under way, and what they count.
@@ -91,7 +94,7 @@ fn kibibytes(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
-/// Clients that follow the changes, and what they count.
+/// Clients that follow events, and what they count.
 #[derive(Debug)]
 pub(crate) struct Subscribers {
     pub(crate) permits: Arc<Semaphore>,
@@ -113,6 +116,7 @@ pub struct ApiState {
     pub settings: HttpSettings,
     /// Who may write what.
     pub writing: Writing,
+    pub(crate) hot: Option<Hot>,
     pub(crate) writes: Writes,
     pub(crate) batches: Batches,
     pub(crate) subscribers: Subscribers,
@@ -139,6 +143,7 @@ impl ApiState {
             clock: parts.clock,
             settings: parts.settings,
             writing: parts.writing,
+            hot: parts.hot,
             writes,
             batches,
             subscribers,

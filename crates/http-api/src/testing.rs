@@ -9,8 +9,11 @@ use hotshelf_model::{
     Asker, BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Read, ReadObserver, Shape,
     VariantSchema,
 };
+use hotshelf_promotion::{HotKeys, LiveRules, Rules};
 use hotshelf_telemetry::Recorder;
-use hotshelf_testkit::{FakeOrigin, FakeWriter, ManualClock, names, wait_until_async};
+use hotshelf_testkit::{
+    FakeOrigin, FakeSettings, FakeWriter, ManualClock, names, wait_until_async,
+};
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -18,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::body::AnswerBody;
 use crate::{
-    Access, ApiParts, ApiState, Front, HttpSettings, Writing, admin_router, public_router,
+    Access, ApiParts, ApiState, Front, Hot, HttpSettings, Writing, admin_router, public_router,
 };
 
 /// Longer than anything here takes, shorter than a hung test is worth.
@@ -42,6 +45,8 @@ pub(crate) struct Shop {
     pub(crate) origin: Arc<FakeOrigin>,
     pub(crate) writer: Arc<FakeWriter>,
     pub(crate) ears: Arc<Ears>,
+    pub(crate) hot: HotKeys,
+    pub(crate) settings: Arc<FakeSettings>,
     pub(crate) state: Arc<ApiState>,
     pub(crate) public: Front,
     pub(crate) admin: Front,
@@ -158,12 +163,19 @@ impl Shop {
             },
             ..Writing::default()
         };
+        let hot = HotKeys::new(Arc::clone(&clock), Rules::default());
+        hot.hold_in(cache.clone());
+        let cluster = Arc::new(FakeSettings::default());
         let state = ApiState::new(ApiParts {
             cache,
             recorder,
             clock,
             settings,
             writing: adjust(writing),
+            hot: Some(Hot {
+                rules: LiveRules::new(hot.clone(), Arc::clone(&cluster) as _),
+                keys: hot.clone(),
+            }),
         });
         let public = Front::public(Arc::clone(&state), public_router(Arc::clone(&state)));
         let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));
@@ -171,6 +183,8 @@ impl Shop {
             origin,
             writer,
             ears,
+            hot,
+            settings: cluster,
             state,
             public,
             admin,

@@ -13,11 +13,11 @@ use hotshelf_model::{
     Version, VersionToken, WriteEffect, WriteOutcome,
 };
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::headers::HOTSHELF_VERSION;
+use crate::headers::{HOTSHELF_IF_VERSION, HOTSHELF_VERSION};
 use crate::problem::{Problem, ProblemBody, log_failure, log_panic};
 use crate::request_body;
 use crate::request_id::RequestId;
@@ -27,7 +27,6 @@ use crate::target;
 pub(crate) use counters::WriteCounters;
 pub(crate) use fields::{PriceBody, ProductBody, StockBody};
 
-const HOTSHELF_IF_VERSION: HeaderName = HeaderName::from_static("hotshelf-if-version");
 const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 

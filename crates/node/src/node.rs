@@ -7,11 +7,11 @@ use anyhow::Context;
 use hotshelf_config::Config;
 use hotshelf_engine::Cache;
 use hotshelf_http_api::{
-    ApiParts, ApiState, Drained, Front, ListenAddress, Listener, Workers, admin_router,
+    ApiParts, ApiState, Drained, Front, Hot, ListenAddress, Listener, Workers, admin_router,
     public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
-use hotshelf_promotion::{Cluster, HotKeys, Promoter};
+use hotshelf_promotion::{Cluster, HotKeys, LiveRules, Promoter};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -115,12 +115,19 @@ impl Node {
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let promoter = promoter.map(|promoter| promoter.start(cache.clone()));
+        let hot = promoter.as_ref().map(|promoter| Hot {
+            keys: promoter.hot_keys().clone(),
+            rules: LiveRules::new(promoter.hot_keys().clone(), origins.settings()),
+        });
+        let rules = hot.as_ref().map(|hot| hot.rules.clone().follow());
+        let rules = rules.map(|follow| tokio::spawn(follow).abort_handle());
         let state = ApiState::new(ApiParts {
             cache: cache.clone(),
             recorder: process.recorder.clone(),
             clock,
             settings: http,
             writing: origins.writing(config),
+            hot,
         });
         let addresses = listeners.addresses();
         let workers = Workers::start(settings::workers(config)).context("starting workers")?;
@@ -136,6 +143,7 @@ impl Node {
             .background
             .into_iter()
             .chain([folding.abort_handle()])
+            .chain(rules)
             .collect();
         Ok(Node {
             cache,

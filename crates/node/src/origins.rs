@@ -9,8 +9,8 @@ use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_http_api::Writing;
 use hotshelf_model::{
-    BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, Error, Fetch, FetchRequest, Id,
-    NamespaceName, Origin, ProductWriter, Versions,
+    BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, ClusterSettings, Error, Fetch,
+    FetchRequest, Id, NamespaceName, Origin, ProductWriter, Versions,
 };
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
@@ -179,6 +179,11 @@ fn http_namespace(namespace: &NamespaceConfig, source: &HttpSource) -> HttpNames
 impl Origins {
     pub(crate) fn change_log(&self) -> Arc<dyn ChangeLog> {
         Arc::clone(&self.sql) as _
+    }
+
+    /// The settings of the whole cluster.
+    pub(crate) fn settings(&self) -> Arc<dyn ClusterSettings> {
+        Arc::<SqlOrigin>::clone(&self.sql)
     }
 
     /// Lets the node ask whether it leads the sequencing. SQLite's changes have their positions when they are written.

@@ -6,6 +6,7 @@
 //! ([`HotKeys::decisions`]).
 //!
 //! Reading order: [`event`] is what was decided; [`board`] takes messages and knows the cluster's hot set; [`handle`] is what others use;
+//! [`live_rules`] keeps the rules as the cluster's operators decided them;
 //! [`counting`] and `names` are the counting side, `detecting` and `seats` the detecting one; [`promoter`] joins them.
 //!
 //! **Invariant:** a hot set is changed by decisions in their order, or by a whole snapshot; what is missing demotes nothing.
@@ -17,6 +18,7 @@ pub mod board;
 pub mod counting;
 pub mod event;
 pub mod handle;
+pub mod live_rules;
 pub mod promoter;
 
 mod detecting;
@@ -32,4 +34,5 @@ pub use handle::{HotDecisions, HotKeys};
 pub use hotshelf_hotkeys::{
     Action, DemotionReason, Health, HotCursor, Limits, PromotionReason, RuleText, Rules,
 };
+pub use live_rules::{Decider, LiveRules, RulesKnown, RulesSet};
 pub use promoter::{Cluster, Prepared, Promoter, PromoterSettings};

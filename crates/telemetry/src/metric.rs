@@ -126,6 +126,10 @@ metrics_list! {
         "Hot sets that this node has asked for (in) or told (out), because a decision was missing or a node has come.";
     HOT_UNREADABLE = Counter "hotshelf_hot_unreadable_total" ["reason"]
         "Messages about hot keys that could not be read: undecodable or unknown_format.";
+    HOT_RULES_VERSION = Gauge "hotshelf_hot_rules_version" []
+        "Version of the rules for hot keys that are in force on this node; 0 for those of the configuration.";
+    HOT_RULES_UNREADABLE = Counter "hotshelf_hot_rules_unreadable_total" []
+        "Rules for hot keys in the database that this node could not read; those before them stay in force.";
     STALE_SECONDS = Histogram "hotshelf_stale_age_seconds" []
         "Age beyond freshness of answers that were labelled stale.";
     LOG_POSITION = Gauge "hotshelf_change_log_position" []
@@ -199,11 +203,11 @@ metrics_list! {
     BATCHES_SHED = Counter "hotshelf_batches_shed_total" []
         "Batches answered 503 because there was no room for one more answer.";
     SUBSCRIBERS = Gauge "hotshelf_subscribers" []
-        "Clients that follow /v1/changes.";
+        "Clients that follow /v1/changes or /v1/hot.";
     SUBSCRIBERS_REFUSED = Counter "hotshelf_subscribers_refused_total" []
-        "Clients of /v1/changes that were turned away because the limit was reached.";
+        "Clients of /v1/changes and /v1/hot that were turned away because the limit was reached.";
     SUBSCRIBERS_RESET = Counter "hotshelf_subscribers_reset_total" []
-        "Resets sent to clients of /v1/changes; one for each that begins, and one whenever what has changed cannot be told.";
+        "Resets sent to clients of /v1/changes and /v1/hot; one for each that begins, and one whenever what has happened cannot be told.";
     HTTP_CONNECTIONS_SLOW = Counter "hotshelf_http_connections_slow_total" ["listener", "reason"]
         "Connections closed because the client was too slow: head, reading, request or idle.";
     ACCESS_RECORDS = Counter "hotshelf_access_records_total" ["outcome"]

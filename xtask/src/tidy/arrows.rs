@@ -32,7 +32,10 @@ const TABLE: [(&str, Allowed); 22] = {
             These(&["model", "hotkeys", "engine", "access-log", "telemetry"]),
         ),
         ("load", These(&["model", "access-log"])),
-        ("http-api", These(&["model", "engine", "telemetry"])),
+        (
+            "http-api",
+            These(&["model", "hotkeys", "engine", "promotion", "telemetry"]),
+        ),
         (
             "hotshelf",
             These(&[

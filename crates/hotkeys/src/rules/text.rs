@@ -131,13 +131,16 @@ impl Problems {
         if is_given && threshold.is_none() {
             return None;
         }
-        let action = Action::new(&action?, threshold)
-            .map_err(|problem| self.refuse(&format!("{path}.{}", problem.field), problem.reason));
+        let action = Action::new(&action?, threshold).unwrap_or_else(|problem| {
+            self.refuse(&format!("{path}.{}", problem.field), problem.reason);
+            // It stands in, so that what else is wrong with the rule is found too.
+            Action::Never
+        });
         Some(RuleText {
             name: name?,
             namespace,
             id,
-            action: action.ok()?,
+            action,
         })
     }
 
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn every_problem_is_told_with_its_field() {
         let found = problems(&json!({ "threshold": 99, "treshold": 1, "rules": [
-            { "name": "a", "action": "sometimes" },
+            { "name": "a", "action": "sometimes", "id": "[" },
             { "name": "b", "action": "threshold" },
             { "name": "c", "action": "never", "threshold": 500 },
             { "name": "d", "action": "threshold", "threshold": -1 },
@@ -218,6 +221,7 @@ mod tests {
             "rules[7]",
             "treshold",
             "threshold",
+            "rules.a.id",
             "rules.e.id",
             "rules..name",
         ];

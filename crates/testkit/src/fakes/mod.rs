@@ -8,6 +8,7 @@ mod clock;
 mod gate;
 mod leases;
 mod origin;
+mod settings;
 mod tier;
 mod writer;
 
@@ -16,5 +17,6 @@ pub use clock::ManualClock;
 pub use gate::Gate;
 pub use leases::FakeLeases;
 pub use origin::FakeOrigin;
+pub use settings::FakeSettings;
 pub use tier::FakeTier;
 pub use writer::FakeWriter;
