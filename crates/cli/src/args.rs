@@ -143,6 +143,87 @@ pub(crate) struct MigrateArgs {
 pub(crate) enum HotCommand {
     /// Reports the keys that access logs show as read most: nginx's, Envoy's, or hotshelf's own.
     Report(HotReportArgs),
+    /// Shows what is hot in a running cluster: on a terminal a table that follows, else a line for each key that becomes hot or is not any more.
+    Tail(HotTailArgs),
+    /// Shows or changes the rules by which keys become hot, in a running cluster.
+    Rules {
+        #[command(subcommand)]
+        command: HotRulesCommand,
+    },
+}
+
+/// Which node is asked, and with which token.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AdminArgs {
+    /// The admin listener of the node to ask; any node of the cluster will do.
+    #[arg(long, default_value = "http://127.0.0.1:7401", value_name = "URL")]
+    pub(crate) admin: String,
+    /// A file that holds the token to send, where the node wants one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HotTailArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Shows the table once.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Prints each look as one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many keys the table has.
+    #[arg(long, value_name = "KEYS", default_value_t = 20)]
+    pub(crate) top: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HotRulesCommand {
+    /// Shows the rules in force and who set them.
+    Show(HotRulesShowArgs),
+    /// Sets the rules of the whole cluster, all of them.
+    Set(HotRulesSetArgs),
+    /// Goes back to the rules of the configuration.
+    Clear(HotRulesClearArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HotRulesShowArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// Prints the rules as `set` takes them.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HotRulesSetArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    /// The rules as JSON, as `show --json` prints them. `-` is standard input.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) decision: DecisionArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct HotRulesClearArgs {
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+    #[command(flatten)]
+    pub(crate) decision: DecisionArgs,
+}
+
+/// What is kept of a decision, and what it depends on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DecisionArgs {
+    /// Why; kept with who did it and when.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Only while this is the version that `show` tells.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) if_version: Option<u64>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -8,28 +8,18 @@ use anyhow::{Context, bail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 
+use crate::admin;
 use crate::args::GetArgs;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const NOT_FOUND: u8 = 4;
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting")?;
-    runtime.block_on(get(args))
+    admin::run(get(args))
 }
 
 async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
-    // The client wants a TLS provider even for a plain URL.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .ok();
-    let client = reqwest::Client::builder()
-        .timeout(TIMEOUT)
-        .build()
-        .context("preparing the request")?;
+    let client = admin::client(TIMEOUT)?;
     let id = utf8_percent_encode(&args.id, NON_ALPHANUMERIC);
     let mut url = format!(
         "{}/v1/{}/{id}",
@@ -78,7 +68,7 @@ fn code(body: &[u8]) -> String {
 }
 
 /// What a problem body says, as one line.
-fn said(body: &[u8]) -> String {
+pub(crate) fn said(body: &[u8]) -> String {
     let problem: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let detail = problem["detail"]
         .as_str()

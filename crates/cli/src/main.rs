@@ -1,5 +1,6 @@
 //! The command `hotshelf`: serves, imports catalogues, reads single documents, makes load, looks into access logs, and explains its configuration.
 
+mod admin;
 mod args;
 mod config;
 mod get;
