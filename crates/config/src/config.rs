@@ -234,6 +234,8 @@ pub struct HttpConfig {
 pub struct AdminConfig {
     /// A loopback address, or there are tokens.
     pub listen: SocketAddr,
+    /// Where others reach it: a scheme and a host, perhaps with a port.
+    pub advertise: Option<String>,
     pub changes_max: usize,
 }
 

@@ -189,6 +189,8 @@ section! {
     RawAdmin "admin"
     /// Where it listens. A loopback address, unless `auth.tokens` has tokens: without them, whoever reaches this listener is an operator.
     listen: SocketAddr = loopback(7401), Address;
+    /// Where operators' commands and the other nodes' lists find this listener: a URL without a path.
+    advertise: SecretUrl, Url(HTTP_SCHEMES), unset "the address of `admin.listen`, or the machine's name if that is every address", example "\"http://10.0.0.5:7401\"";
     /// Most changes in one request to `/admin/v1/changes`.
     changes_max: usize = 10_000, count(1, 100_000);
 }
@@ -196,7 +198,7 @@ section! {
 section! {
     /// Who may do what.
     RawAuth "auth"
-    /// Bearer tokens with their roles: `viewer` (metrics), `writer` (also writes products and posts changes), `operator` (everything). Each
+    /// Bearer tokens with their roles: `viewer` (metrics, and what the nodes hold), `writer` (also writes products and posts changes), `operator` (everything). Each
     /// is given by the SHA-256 hash of the token, in hexadecimal, or by a file that holds the token itself. Without any, the admin
     /// listener is open and must be on loopback, and writes are open on an embedded node (SQLite) whose listener is on loopback.
     tokens: Vec<RawToken> = Vec::new(), Tokens;

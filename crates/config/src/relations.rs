@@ -63,6 +63,12 @@ impl Resolver {
         let same = public == admin && public.port() != 0;
         let rule = "two listeners need two addresses; change one of the ports";
         self.relate(!same, "admin.listen", "http.listen", rule);
+        let advertised = config.admin.advertise.as_deref().unwrap_or_default();
+        let host = advertised.split_once("://").map_or("", |(_, host)| host);
+        if host.contains(['/', '?', '#', '@']) {
+            let reason = "must be a scheme, a host and a port such as `http://10.0.0.5:7401`: every node and whoever may look at the cluster sees it";
+            self.refuse("admin.advertise", reason);
+        }
         let fits = config.http.url_bytes_max <= config.http.header_bytes_max;
         let rule = "the request line is part of the headers; raise `http.header_bytes_max`";
         self.relate(fits, "http.url_bytes_max", "http.header_bytes_max", rule);

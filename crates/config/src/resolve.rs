@@ -148,6 +148,11 @@ fn sections(raw: &RawConfig) -> Config {
         },
         admin: AdminConfig {
             listen: raw.admin.listen(),
+            advertise: raw
+                .admin
+                .advertise
+                .as_ref()
+                .map(|url| url.expose().trim_end_matches('/').to_owned()),
             changes_max: raw.admin.changes_max(),
         },
         auth: AuthConfig::default(),

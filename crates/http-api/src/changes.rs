@@ -9,11 +9,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use hotshelf_model::{ChangeRecorder, Recorded, Role};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::json_body;
 use crate::problem::{Problem, ProblemBody, log_failure, log_panic};
 use crate::request_body;
 use crate::request_id::RequestId;
@@ -148,14 +148,7 @@ fn render(recorded: &Recorded, applied: bool) -> http::Response<Bytes> {
         versions: tokens(&recorded.changes),
         bumps: tokens(&recorded.bumps),
     };
-    // Strings always serialise.
-    let body = serde_json::to_vec(&answer).unwrap_or_default();
-    let mut response = http::Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    json_body::answer(status, &answer)
 }
 
 #[cfg(test)]

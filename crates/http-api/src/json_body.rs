@@ -1,10 +1,32 @@
-//! A body of JSON that is read field by field, with everything that is wrong with it found at its path.
+//! Bodies of JSON: requests that are read field by field, with everything that is wrong found at its path, and answers.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use hotshelf_model::FieldProblem;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Problems that are reported of one body: of ten thousand items with one mistake each, the first ones tell enough.
 pub(crate) const PROBLEMS_MAX: usize = 32;
+
+/// An answer that nobody is to keep. `body` is of strings, numbers and lists of them, which always serialise.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> http::Response<Bytes> {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = http::Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A time as answers give it.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// The object that a body is.
 pub(crate) fn object(body: &[u8], example: &str) -> Result<Map<String, Value>, Vec<FieldProblem>> {

@@ -1,11 +1,12 @@
 //! HTTP: the routes over the engine, and the listeners that serve them within bounds.
 //!
-//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `hot`, `follow`, `health`, `problem`, `headers`,
-//! `target`, then [`mod@serve`], [`workers`] and `watch` for connections.
+//! Reading order: [`front`] (what every request meets first), `read`, `batch`, `write`, `access`, `changes`, `hot`, `follow`, `explain`, [`membership`],
+//! `health`, `problem`, `headers`, `target`, then [`mod@serve`], [`workers`] and `watch` for connections.
 
 pub mod body;
 pub mod front;
 pub mod listener;
+pub mod membership;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;
@@ -20,6 +21,7 @@ mod asked;
 mod batch;
 mod changes;
 mod counters;
+mod explain;
 mod follow;
 mod headers;
 mod health;
@@ -40,6 +42,7 @@ pub use access::Access;
 pub use front::Front;
 pub use hot::Hot;
 pub use listener::{ListenAddress, Listener};
+pub use membership::Membership;
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use request_id::RequestId;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{batch, changes, health, hot, read, write};
+use crate::{batch, changes, explain, health, hot, membership, read, write};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,7 +17,8 @@ use crate::{batch, changes, health, hot, read, write};
     paths(
         read::read, batch::batch_get, batch::list, write::put, write::patch, write::delete, health::livez, health::readyz,
         health::metrics, changes::post_changes, changes::stream::get_changes, hot::get_hot, hot::stream::get_hot,
-        hot::rules::get_rules, hot::rules::put_rules, hot::rules::delete_rules
+        hot::rules::get_rules, hot::rules::put_rules, hot::rules::delete_rules,
+        explain::get_explanation, membership::get_nodes
     ),
     components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody, hot::stream::PromoteBody<'_>, hot::stream::DemoteBody<'_>)),
     modifiers(&Token),
@@ -86,6 +87,8 @@ mod tests {
             "/readyz",
             "/metrics",
             "/admin/v1/changes",
+            "/admin/v1/explain/{namespace}/{id}",
+            "/admin/v1/nodes",
             "/v1/changes",
             "/v1/hot",
             "/admin/v1/hot",

@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::{batch, changes, health, hot, openapi, read, write};
+use crate::{batch, changes, explain, health, hot, membership, openapi, read, write};
 
 /// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
 pub fn public_router(state: Arc<ApiState>) -> Router {
@@ -36,6 +36,15 @@ pub fn admin_router(state: Arc<ApiState>) -> Router {
         .route("/admin/v1/changes", post(changes::post_changes))
         .route("/admin/v1/hot", get(hot::get_hot))
         .route("/admin/v1/hot/rules", rules())
+        .route(
+            "/admin/v1/explain/{namespace}/{id}",
+            get(explain::get_explanation),
+        )
+        .route(
+            "/admin/v1/explain/{namespace}/",
+            get(explain::get_explanation),
+        )
+        .route("/admin/v1/nodes", get(membership::get_nodes))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));
     with_fallbacks(router).with_state(state)

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::hot::Hot;
+use crate::membership::Membership;
 use crate::problem::Problem;
 use crate::settings::HttpSettings;
 use crate::write::WriteCounters;
@@ -47,6 +48,8 @@ pub struct ApiParts {
     pub writing: Writing,
     /// Hot keys, on a node that looks for them.
     pub hot: Option<Hot>,
+    /// This node among the others.
+    pub membership: Arc<Membership>,
 }
 
 /// Writes under way, and what they count.
@@ -117,6 +120,8 @@ pub struct ApiState {
     /// Who may write what.
     pub writing: Writing,
     pub(crate) hot: Option<Hot>,
+    /// This node among the others.
+    pub membership: Arc<Membership>,
     pub(crate) writes: Writes,
     pub(crate) batches: Batches,
     pub(crate) subscribers: Subscribers,
@@ -144,6 +149,7 @@ impl ApiState {
             settings: parts.settings,
             writing: parts.writing,
             hot: parts.hot,
+            membership: parts.membership,
             writes,
             batches,
             subscribers,

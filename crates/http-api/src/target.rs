@@ -29,7 +29,16 @@ pub(crate) fn namespace_path(path: &str) -> Option<&str> {
 
 /// The key that a path and a query name.
 pub(crate) fn document_key(cache: &Cache, path: &str, query: Option<&str>) -> Result<Key, Problem> {
-    let (name, id) = document_path(path).ok_or_else(Problem::unknown_route)?;
+    let names = document_path(path).ok_or_else(Problem::unknown_route)?;
+    key(cache, names, query)
+}
+
+/// The key of a namespace and an id as a path names them, and of the variant that a query does.
+pub(crate) fn key(
+    cache: &Cache,
+    (name, id): (&str, &str),
+    query: Option<&str>,
+) -> Result<Key, Problem> {
     let namespace = namespace(cache, name)?;
     let id = document_id(id).map_err(|problem| Problem::invalid(vec![problem]))?;
     let variant = variant_of(namespace, query)?;

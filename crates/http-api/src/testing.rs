@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hotshelf_engine::{Cache, EngineSettings};
 use hotshelf_model::{
-    Asker, BootClock, Clock, Dimension, FreshnessPolicy, Namespace, Read, ReadObserver, Shape,
-    VariantSchema,
+    Asker, BootClock, Clock, Dimension, FreshnessPolicy, Namespace, NodeFacts, Read, ReadObserver,
+    Shape, VariantSchema,
 };
 use hotshelf_promotion::{HotKeys, LiveRules, Rules};
 use hotshelf_telemetry::Recorder;
 use hotshelf_testkit::{
-    FakeOrigin, FakeSettings, FakeWriter, ManualClock, names, wait_until_async,
+    FakeNodes, FakeOrigin, FakeSettings, FakeWriter, ManualClock, names, wait_until_async,
 };
 use http::header::HeaderName;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -21,7 +21,8 @@ use parking_lot::Mutex;
 
 use crate::body::AnswerBody;
 use crate::{
-    Access, ApiParts, ApiState, Front, Hot, HttpSettings, Writing, admin_router, public_router,
+    Access, ApiParts, ApiState, Front, Hot, HttpSettings, Membership, Writing, admin_router,
+    public_router,
 };
 
 /// Longer than anything here takes, shorter than a hung test is worth.
@@ -48,6 +49,7 @@ pub(crate) struct Shop {
     pub(crate) hot: HotKeys,
     pub(crate) settings: Arc<FakeSettings>,
     pub(crate) state: Arc<ApiState>,
+    pub(crate) nodes: Arc<FakeNodes>,
     pub(crate) public: Front,
     pub(crate) admin: Front,
 }
@@ -166,6 +168,12 @@ impl Shop {
         let hot = HotKeys::new(Arc::clone(&clock), Rules::default());
         hot.hold_in(cache.clone());
         let cluster = Arc::new(FakeSettings::default());
+        let nodes = Arc::new(FakeNodes::new(Arc::clone(&clock)));
+        let membership = Membership::new(
+            node("shelf-1", 1),
+            Arc::clone(&nodes) as _,
+            Arc::clone(&clock),
+        );
         let state = ApiState::new(ApiParts {
             cache,
             recorder,
@@ -176,6 +184,7 @@ impl Shop {
                 rules: LiveRules::new(hot.clone(), Arc::clone(&cluster) as _),
                 keys: hot.clone(),
             }),
+            membership: Arc::clone(&membership),
         });
         let public = Front::public(Arc::clone(&state), public_router(Arc::clone(&state)));
         let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));
@@ -186,9 +195,15 @@ impl Shop {
             hot,
             settings: cluster,
             state,
+            nodes,
             public,
             admin,
         }
+    }
+
+    /// GET on the admin listener.
+    pub(crate) async fn ask_admin(&self, path: &str) -> Reply {
+        answer(&self.admin, Method::GET, path, &[], "").await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -301,6 +316,16 @@ impl Events {
                 return seen;
             }
         }
+    }
+}
+
+/// What a node says of itself.
+pub(crate) fn node(name: &str, number: u32) -> NodeFacts {
+    NodeFacts {
+        name: name.to_owned(),
+        number,
+        admin: format!("http://{name}:7401"),
+        version: "1.2.3".to_owned(),
     }
 }
 

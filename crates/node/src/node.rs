@@ -7,11 +7,12 @@ use anyhow::Context;
 use hotshelf_config::Config;
 use hotshelf_engine::Cache;
 use hotshelf_http_api::{
-    ApiParts, ApiState, Drained, Front, Hot, ListenAddress, Listener, Workers, admin_router,
-    public_router, serve,
+    ApiParts, ApiState, Drained, Front, Hot, ListenAddress, Listener, Membership, Workers,
+    admin_router, public_router, serve,
 };
 use hotshelf_model::{BootClock, Clock};
 use hotshelf_promotion::{Cluster, HotKeys, LiveRules, Promoter};
+use hotshelf_telemetry::Recorder;
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,8 @@ pub struct Node {
     drain_delay: Duration,
     public: Serving,
     admin: Serving,
+    membership: Arc<Membership>,
+    beating: AbortHandle,
     background: Vec<AbortHandle>,
     tiers: Tiers,
     reads: Option<Reads>,
@@ -121,6 +124,9 @@ impl Node {
         });
         let rules = hot.as_ref().map(|hot| hot.rules.clone().follow());
         let rules = rules.map(|follow| tokio::spawn(follow).abort_handle());
+        let addresses = listeners.addresses();
+        let facts = settings::facts(config, &addresses.admin);
+        let membership = Membership::new(facts, origins.nodes(), Arc::clone(&clock));
         let state = ApiState::new(ApiParts {
             cache: cache.clone(),
             recorder: process.recorder.clone(),
@@ -128,23 +134,18 @@ impl Node {
             settings: http,
             writing: origins.writing(config),
             hot,
+            membership: Arc::clone(&membership),
         });
-        let addresses = listeners.addresses();
         let workers = Workers::start(settings::workers(config)).context("starting workers")?;
         let (public, admin) = listeners.serve(&state, workers);
-        let recorder = process.recorder.clone();
-        let folding = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(FOLD_INTERVAL).await;
-                recorder.fold();
-            }
-        });
+        let folding = tokio::spawn(keep_folding(process.recorder.clone()));
         let background = origins
             .background
             .into_iter()
             .chain([folding.abort_handle()])
             .chain(rules)
             .collect();
+        let beating = tokio::spawn(Arc::clone(&membership).keep_beating()).abort_handle();
         Ok(Node {
             cache,
             state,
@@ -152,6 +153,8 @@ impl Node {
             drain_delay: config.node().drain_delay,
             public,
             admin,
+            membership,
+            beating,
             background,
             tiers,
             reads,
@@ -174,14 +177,18 @@ impl Node {
         self.promoter.as_ref().map(Promoter::hot_keys)
     }
 
-    /// Says no on `/readyz` for the drain delay, then takes no more connections, lets requests under way end within the drain timeout,
-    /// writes what the access log holds, and closes L3.
+    /// Leaves the list of nodes and says no on `/readyz` for the drain delay, then takes no more connections, lets requests under way end
+    /// within the drain timeout, writes what the access log holds, and closes L3.
     ///
     /// # Errors
     /// When L3 could not write everything within its bound.
     pub async fn stop(self) -> anyhow::Result<Stopped> {
         self.state.start_draining();
-        tokio::time::sleep(self.drain_delay).await;
+        self.beating.abort();
+        tokio::join!(
+            self.membership.leave(),
+            tokio::time::sleep(self.drain_delay)
+        );
         let cut_off = self.public.stop().await? + self.admin.stop().await?;
         // Nobody reads any more, so nothing is missing from the log.
         if let Some(reads) = self.reads {
@@ -197,6 +204,13 @@ impl Node {
         }
         self.tiers.close().await?;
         Ok(Stopped { cut_off })
+    }
+}
+
+async fn keep_folding(recorder: Recorder) {
+    loop {
+        tokio::time::sleep(FOLD_INTERVAL).await;
+        recorder.fold();
     }
 }
 

@@ -9,8 +9,8 @@ use hotshelf_config::{Config, HttpSource, NamespaceConfig, NamespaceSource};
 use hotshelf_engine::Builder;
 use hotshelf_http_api::Writing;
 use hotshelf_model::{
-    BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, ClusterSettings, Error, Fetch,
-    FetchRequest, Id, NamespaceName, Origin, ProductWriter, Versions,
+    BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, ClusterNodes, ClusterSettings, Error,
+    Fetch, FetchRequest, Id, NamespaceName, Origin, ProductWriter, Versions,
 };
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
@@ -198,6 +198,11 @@ impl Origins {
     pub(crate) fn leases(&self, config: &Config) -> Option<Arc<dyn ClusterLeases>> {
         let keeps = !config.database().is_sqlite();
         keeps.then(|| Arc::<SqlOrigin>::clone(&self.sql) as Arc<dyn ClusterLeases>)
+    }
+
+    /// Where the nodes find each other.
+    pub(crate) fn nodes(&self) -> Arc<dyn ClusterNodes> {
+        Arc::clone(&self.sql) as _
     }
 
     /// Which namespaces are written through the API, and who may do it.

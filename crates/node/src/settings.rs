@@ -6,7 +6,8 @@ use std::time::Duration;
 use hotshelf_bus_nats::{NatsSettings, NatsTls};
 use hotshelf_config::{BreakerConfig, Config, HotConfig, L2Config, NatsConfig};
 use hotshelf_engine::{BudgetSettings, EngineSettings, HotSettings};
-use hotshelf_http_api::{Access, HttpSettings};
+use hotshelf_http_api::{Access, HttpSettings, ListenAddress};
+use hotshelf_model::NodeFacts;
 use hotshelf_model::breaker::BreakerSettings;
 use hotshelf_origin_sql::{Retention, SqlSettings};
 use hotshelf_tier_redis::RedisSettings;
@@ -61,13 +62,37 @@ fn hot_set(hot: &HotConfig) -> HotSettings {
 
 /// What the node is called: as configured, or as the machine is.
 pub(crate) fn node_name(config: &Config) -> String {
-    let machine = || uname().nodename().to_string_lossy().into_owned();
-    config.node().name.clone().unwrap_or_else(machine)
+    config.node().name.clone().unwrap_or_else(machine_name)
+}
+
+fn machine_name() -> String {
+    uname().nodename().to_string_lossy().into_owned()
 }
 
 /// A short number for people who ask which node filled an entry.
 pub(crate) fn node_number(config: &Config) -> u32 {
     u32::try_from(xxh3_64(node_name(config).as_bytes()) >> 32).unwrap_or_default()
+}
+
+/// What the node says of itself to others.
+pub(crate) fn facts(config: &Config, admin: &ListenAddress) -> NodeFacts {
+    let advertise = config.admin().advertise.clone();
+    NodeFacts {
+        name: node_name(config),
+        number: node_number(config),
+        admin: advertise.unwrap_or_else(|| derived_url(admin)),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Where others are likely to reach a listener: a machine with many addresses has one name.
+fn derived_url(listener: &ListenAddress) -> String {
+    match listener {
+        ListenAddress::Tcp(address) if address.ip().is_unspecified() => {
+            format!("http://{}:{}", machine_name(), address.port())
+        }
+        address => format!("http://{address}"),
+    }
 }
 
 pub(crate) fn http(config: &Config) -> HttpSettings {
@@ -245,5 +270,35 @@ mod tests {
         let (given, other) = named(Some("shop-1"));
         assert_eq!(given, "shop-1");
         assert_ne!(number, other);
+    }
+
+    #[test]
+    fn a_node_is_found_where_it_says_or_where_it_listens() {
+        let found = |listen: &str, advertise: Option<&str>| {
+            let mut flags = vec![
+                ("admin.listen".to_owned(), listen.to_owned()),
+                (
+                    "auth.tokens".to_owned(),
+                    format!(
+                        "[{{ name = 'a', role = 'viewer', sha256 = '{}' }}]",
+                        "ab".repeat(32)
+                    ),
+                ),
+            ];
+            flags.extend(advertise.map(|url| ("admin.advertise".to_owned(), url.to_owned())));
+            let sources = Sources {
+                flags,
+                ..Sources::default()
+            };
+            let (config, _) = Config::load(&sources).unwrap();
+            let bound = ListenAddress::Tcp(config.admin().listen);
+            facts(&config, &bound).admin
+        };
+        assert_eq!(found("127.0.0.1:7401", None), "http://127.0.0.1:7401");
+        assert_eq!(found("[::1]:7401", None), "http://[::1]:7401");
+        let everywhere = found("0.0.0.0:7401", None);
+        assert_eq!(everywhere, format!("http://{}:7401", machine_name()));
+        let given = found("0.0.0.0:7401", Some("https://shelf-1.shop:443/"));
+        assert_eq!(given, "https://shelf-1.shop:443");
     }
 }

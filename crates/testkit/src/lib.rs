@@ -13,8 +13,8 @@ pub mod servers;
 pub mod wait;
 
 pub use fakes::{
-    BusFaultCounts, BusFaults, FakeBus, FakeHub, FakeLeases, FakeOrigin, FakeSettings, FakeTier,
-    FakeWriter, Gate, ManualClock,
+    BusFaultCounts, BusFaults, FakeBus, FakeHub, FakeLeases, FakeNodes, FakeOrigin, FakeSettings,
+    FakeTier, FakeWriter, Gate, ManualClock,
 };
 pub use proxy::TcpProxy;
 pub use servers::{NatsCluster, NatsServer, PostgresServer, RedisCluster, RedisServer, free_port};

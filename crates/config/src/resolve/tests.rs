@@ -158,6 +158,22 @@ fn all_problems_of_all_sources_come_at_once_with_place_and_way_out() {
 }
 
 #[test]
+fn what_is_advertised_is_a_host_and_nothing_secret() {
+    for url in [
+        "http://me:secret@shelf-1:7401",
+        "http://shelf-1/admin",
+        "http://shelf-1:7401?a",
+    ] {
+        let file = format!("[admin]\nadvertise = '{url}'");
+        refused(
+            &file,
+            "admin.advertise",
+            "must be a scheme, a host and a port",
+        );
+    }
+}
+
+#[test]
 fn a_relation_names_the_key_that_somebody_gave() {
     refused(
         "[http]\nrequest_timeout_ms = 1000",

@@ -343,6 +343,7 @@ async fn a_node_that_looks_for_no_hot_keys_says_so() {
         settings: shop.state.settings,
         writing: shop.state.writing.clone(),
         hot: None,
+        membership: Arc::clone(&shop.state.membership),
     });
     let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));
     let public = Front::public(Arc::clone(&state), public_router(state));
