@@ -6,6 +6,7 @@ mod program;
 
 mod access_logs;
 mod catalogue;
+mod cluster;
 mod command_line;
 mod faults;
 mod hot_keys;

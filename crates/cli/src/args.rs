@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod cluster;
 mod load;
 
 use std::path::PathBuf;
@@ -7,17 +8,19 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use hotshelf_access_log::parse::{Format, OWN_PATHS};
 use hotshelf_hotkeys::rules::THRESHOLD;
 use hotshelf_model::NamespaceName;
 
+pub(crate) use cluster::{ClusterArgs, ExplainArgs, InvalidateArgs, NodesArgs, StatsArgs};
 pub(crate) use load::LoadArgs;
 
 /// A multi-level cache for hot product-detail reads.
 #[derive(Debug, Parser)]
 #[command(name = "hotshelf", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`), 6 a node is missing or did not answer (`nodes`, `explain`, `stats`), 7 a node would serve as fresh what is not the database's (`explain`)."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -50,6 +53,14 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Reads one document from a running node.
     Get(GetArgs),
+    /// Shows the nodes of the cluster.
+    Nodes(NodesArgs),
+    /// Shows what every node holds of one document in each tier, and what the database has, without changing any of it.
+    Explain(ExplainArgs),
+    /// Shows what every node answers from where, over a short time.
+    Stats(StatsArgs),
+    /// Makes every node fetch documents anew: single ones, or with `--namespace` alone all of a namespace.
+    Invalidate(InvalidateArgs),
     /// Reads a product catalogue into the database.
     Import(ImportArgs),
     /// Brings the database's tables up to date, and attaches and detaches the tables that the configuration names.
@@ -71,6 +82,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Prints what a shell needs to complete the program's arguments.
+    Completions { shell: Shell },
     /// Prints a generated document.
     #[command(hide = true)]
     Reference { document: Document },

@@ -1,7 +1,9 @@
-//! The command `hotshelf`: serves, imports catalogues, reads single documents, makes load, looks into access logs, and explains its configuration.
+//! The command `hotshelf`: serves, imports catalogues, reads single documents, looks into clusters and access logs, makes load, and explains its
+//! configuration.
 
 mod admin;
 mod args;
+mod cluster;
 mod config;
 mod get;
 mod hot;
@@ -29,6 +31,11 @@ fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Serve(serve) => serve::run(&serve, &args.sources),
         Command::Get(get) => get::run(&get),
+        Command::Nodes(nodes) => cluster::nodes(&nodes),
+        Command::Explain(explain) => cluster::explain(&explain),
+        Command::Stats(stats) => cluster::stats(&stats),
+        Command::Invalidate(invalidate) => cluster::invalidate(&invalidate),
+        Command::Completions { shell } => reference::completions(shell).map(|()| ExitCode::SUCCESS),
         Command::Import(import) => import::run(&import, &args.sources),
         Command::Migrate(migrate) => migrate::run(migrate, &args.sources),
         Command::Hot { command } => hot::run(&command),

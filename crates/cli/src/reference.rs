@@ -1,9 +1,11 @@
 //! Documents that are generated from the code.
 
+use clap::CommandFactory;
+use clap_complete::Shell;
 use hotshelf_config::{example_toml, reference_markdown};
 use hotshelf_telemetry::{METRICS, MetricKind};
 
-use crate::args::Document;
+use crate::args::{Args, Document};
 use crate::output::print;
 
 pub(crate) fn run(document: Document) -> anyhow::Result<()> {
@@ -14,6 +16,13 @@ pub(crate) fn run(document: Document) -> anyhow::Result<()> {
         Document::Openapi => hotshelf_http_api::openapi(),
     };
     print(text)
+}
+
+/// Prints a shell's completions.
+pub(crate) fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "hotshelf", &mut script);
+    print(String::from_utf8_lossy(&script))
 }
 
 fn metrics_markdown() -> String {
