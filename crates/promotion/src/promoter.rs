@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::counting::{Counter, ForCounter};
 use crate::detecting::snapshot;
 use crate::handle::HotKeys;
-use crate::saved;
+use crate::saved::HotSetFile;
 use crate::seats::Seats;
 
 mod task;
@@ -82,7 +82,7 @@ pub struct Promoter {
     hot_keys: HotKeys,
     bus: Arc<dyn Bus>,
     seats: Option<Arc<Seats>>,
-    snapshot: Option<PathBuf>,
+    file: Option<Arc<HotSetFile>>,
     task: AbortHandle,
 }
 
@@ -142,8 +142,8 @@ impl Promoter {
             seats.give_up().await;
         }
         self.hot_keys.shared.leads.store(false, Ordering::Relaxed);
-        if let Some(path) = self.snapshot.clone() {
-            save(&self.hot_keys, path).await;
+        if let Some(file) = self.file.clone() {
+            save(self.hot_keys.clone(), file).await;
         }
     }
 }
@@ -171,9 +171,10 @@ impl Prepared {
         let seats = self
             .leases
             .map(|leases| Seats::new(leases, Arc::clone(&self.bus), hot_keys.clone()));
+        let file = self.settings.snapshot.map(HotSetFile::new).map(Arc::new);
         let task = Task::new(task::Parts {
             limits: self.settings.limits,
-            snapshot: self.settings.snapshot.clone(),
+            file: file.clone(),
             hot_keys: hot_keys.clone(),
             own: self.own,
             bus: Arc::clone(&self.bus),
@@ -204,7 +205,7 @@ impl Prepared {
             hot_keys,
             bus: self.bus,
             seats,
-            snapshot: self.settings.snapshot,
+            file,
             task,
         }
     }
@@ -214,7 +215,7 @@ impl Prepared {
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Writes the hot set to its file, on a thread that may wait for the disk.
-async fn save(hot_keys: &HotKeys, path: PathBuf) {
+async fn save(hot_keys: HotKeys, file: Arc<HotSetFile>) {
     let (hist, parts) = {
         let board = hot_keys.shared.board.lock();
         (board.hist(), snapshot(&board, hot_keys.shared.clock.now()))
@@ -222,7 +223,7 @@ async fn save(hot_keys: &HotKeys, path: PathBuf) {
     let Some(hist) = hist.filter(|_| !parts.is_empty()) else {
         return;
     };
-    let written = tokio::task::spawn_blocking(move || saved::write(&path, hist, &parts)).await;
+    let written = tokio::task::spawn_blocking(move || file.write(hist, &parts)).await;
     if let Ok(Err(error)) = written {
         tracing::warn!(%error, "the hot set cannot be written; a start of the whole cluster begins without it");
     }

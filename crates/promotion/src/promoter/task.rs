@@ -1,7 +1,6 @@
 //! The task itself.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use hotshelf_hotkeys::{Found, Frame, HotCursor, Limits, Sender};
 use hotshelf_model::{Boot, Bus, BusEvent, Channel, Feed, Hist, Key};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{SAVE_INTERVAL, save};
@@ -21,7 +21,7 @@ use crate::counting::ForCounter;
 use crate::detecting::Detecting;
 use crate::handle::HotKeys;
 use crate::metrics::Metrics;
-use crate::saved::{self, Saved};
+use crate::saved::{AGE_MAX, HotSetFile, Saved};
 use crate::seats::Seats;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// What a task is made of.
 pub(super) struct Parts {
     pub(super) limits: Limits,
-    pub(super) snapshot: Option<PathBuf>,
+    pub(super) file: Option<Arc<HotSetFile>>,
     pub(super) hot_keys: HotKeys,
     pub(super) own: Sender,
     pub(super) bus: Arc<dyn Bus>,
@@ -50,6 +50,8 @@ pub(super) struct Task {
     reported: Boot,
     begun: Boot,
     saved_at: Boot,
+    /// The last writing of the file, for which nobody waits: the disk may be slow.
+    saving: Option<JoinHandle<()>>,
     saved_cursor: Option<HotCursor>,
     metrics: Metrics,
 }
@@ -72,6 +74,7 @@ impl Task {
             reported: now,
             begun: now,
             saved_at: now,
+            saving: None,
             saved_cursor: None,
             metrics: Metrics::new(),
         }
@@ -79,8 +82,8 @@ impl Task {
 
     /// Runs for ever.
     pub(super) async fn run(mut self) {
-        if let Some(path) = self.parts.snapshot.clone() {
-            let loading = tokio::task::spawn_blocking(move || saved::load(&path));
+        if let Some(file) = self.parts.file.clone() {
+            let loading = tokio::task::spawn_blocking(move || file.load());
             self.saved = loading.await.ok().flatten();
         }
         let mut ticks = interval(TICK);
@@ -105,7 +108,7 @@ impl Task {
                 // What was missed shows as a gap.
                 Event::Bus(_) => {}
                 Event::Found(found) => self.found(&found),
-                Event::Tick => self.tick().await,
+                Event::Tick => self.tick(),
                 Event::Seat => self.take_seat(),
             }
             // A bus that always has something must not keep the others waiting.
@@ -202,7 +205,7 @@ impl Task {
         }
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         let now = self.now();
         if let Some(hist) = self.parts.cache.status().hist {
             self.parts.hot_keys.set_hist(hist);
@@ -223,21 +226,23 @@ impl Task {
             self.reported = now;
             self.report(now);
         }
-        self.save(now).await;
+        self.save(now);
     }
 
     /// Writes the hot set when it has changed, and now and then, because an old file says nothing.
-    async fn save(&mut self, now: Boot) {
+    fn save(&mut self, now: Boot) {
         let since = now.since(self.saved_at);
-        if since < SAVE_INTERVAL {
+        let is_saved = self.saving.as_ref().is_none_or(JoinHandle::is_finished);
+        if since < SAVE_INTERVAL || !is_saved {
             return;
         }
         let cursor = self.parts.hot_keys.shared.board.lock().cursor();
-        if let Some(path) = self.parts.snapshot.clone()
-            && (cursor != self.saved_cursor || since >= saved::AGE_MAX / 2)
+        if let Some(file) = self.parts.file.clone()
+            && (cursor != self.saved_cursor || since >= AGE_MAX / 2)
         {
             (self.saved_at, self.saved_cursor) = (now, cursor);
-            save(&self.parts.hot_keys, path).await;
+            let saving = save(self.parts.hot_keys.clone(), file);
+            self.saving = Some(tokio::spawn(saving));
         }
     }
 
@@ -284,7 +289,7 @@ impl Task {
         let term = of_database
             .map_or(0, |now| now.0)
             .max(heard.saturating_add(1));
-        let is_young = now.since(self.begun) <= saved::AGE_MAX;
+        let is_young = now.since(self.begun) <= AGE_MAX;
         let saved = self.saved.as_ref();
         let saved = saved.filter(|saved| is_young && saved.hist == hist);
         let saved = saved.map_or(&[][..], |saved| &saved.keys);
