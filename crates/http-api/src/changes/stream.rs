@@ -53,6 +53,9 @@ struct BumpedNamespace<'a> {
 pub(crate) struct ProofBody {
     /// Milliseconds since the moment of which the node has proved that it knows every change up to then; all of them have been sent.
     age_ms: u64,
+    /// Milliseconds from the beginning of this stream to that moment, which may have been before it. Added to when the client asked for the
+    /// stream, they give a moment of the client's clock that is not later than that of the proof, however late the event arrives.
+    until_ms: i64,
 }
 
 /// Tells every change that this node applies, as server-sent events, until the client leaves.
@@ -86,6 +89,8 @@ pub(crate) async fn get_changes(State(state): State<Arc<ApiState>>, request: Req
 /// What one client is told of the changes.
 struct ChangeFeed {
     state: Arc<ApiState>,
+    /// Not before the client asked.
+    begun: Boot,
     changes: Changes,
     /// The moment of a proof that is to be told once all is told that was known with it.
     proof: Option<Boot>,
@@ -115,6 +120,7 @@ impl Feed for ChangeFeed {
 impl ChangeFeed {
     fn new(state: Arc<ApiState>, since: Option<Cursor>) -> Self {
         ChangeFeed {
+            begun: state.clock.now(),
             changes: state.cache.changes(since),
             state,
             proof: None,
@@ -132,7 +138,21 @@ impl ChangeFeed {
     /// A proof that has waited too long behind changes, because the client reads slowly, proves nothing any more.
     fn tell_proof(&self, proof: Boot) -> Option<Event> {
         let age = self.state.clock.now().since(proof);
-        (age <= self.state.cache.staleness_bound()).then(|| proof_event(age))
+        (age <= self.state.cache.staleness_bound()).then(|| {
+            let body = to_json(&self.proof_body(proof, age));
+            Event::default().event("proof").data(body)
+        })
+    }
+
+    fn proof_body(&self, proof: Boot, age: Duration) -> ProofBody {
+        // Rounded to the earlier one; one of both is 0.
+        let after = proof.since(self.begun).as_millis();
+        let before = self.begun.since(proof).as_nanos().div_ceil(1_000_000);
+        let signed = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
+        ProofBody {
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            until_ms: signed(after) - signed(before),
+        }
     }
 
     fn tell(&self, change: &Change) -> Event {
@@ -177,13 +197,6 @@ fn row_event(row: &LogRow) -> Event {
         }
     }
     event.event("change").data(to_json(&body))
-}
-
-fn proof_event(age: Duration) -> Event {
-    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    Event::default()
-        .event("proof")
-        .data(to_json(&ProofBody { age_ms }))
 }
 
 fn to_json(body: &impl Serialize) -> String {

@@ -80,11 +80,31 @@ async fn when_commits_were_lost_every_copy_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_proof_says_how_long_after_the_beginning_of_the_stream_it_was() {
+    let clock = Arc::new(ManualClock::new());
+    let shop = Shop::with_clock(&clock).await;
+    let feed = ChangeFeed::new(Arc::clone(&shop.state), None);
+    let of = |proof: Boot| {
+        let age = shop.state.clock.now().since(proof);
+        let body = feed.proof_body(proof, age);
+        (body.age_ms, body.until_ms)
+    };
+    let begun = shop.state.clock.now();
+    clock.advance(Duration::from_millis(700));
+    assert_eq!(of(shop.state.clock.now()), (0, 700));
+    assert_eq!(of(begun.plus(Duration::from_micros(1_900))), (698, 1));
+    assert_eq!(of(begun), (700, 0));
+    let before = begun.minus(Duration::from_micros(1_100));
+    assert_eq!(of(before), (701, -2), "never later than it was");
+}
+
+#[tokio::test]
 async fn a_node_says_that_it_knows_everything_only_while_it_does() {
     let clock = Arc::new(ManualClock::new());
     let shop = Shop::with_clock(&clock).await;
     let mut events = Events::open(&shop, PATH, &[]).await;
-    assert_eq!(events.next_named("proof").await.data, r#"{"age_ms":0}"#);
+    let proof = events.next_named("proof").await.data;
+    assert_eq!(proof, r#"{"age_ms":0,"until_ms":0}"#);
     let feed = ChangeFeed::new(Arc::clone(&shop.state), None);
     let taken = feed.fresh_proof().unwrap();
     shop.origin.fail(ErrorKind::OriginFailed);
