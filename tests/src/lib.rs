@@ -13,6 +13,7 @@
 pub mod chaos;
 pub mod client;
 pub mod load;
+pub mod near;
 pub mod node;
 pub mod runtime;
 pub mod shop;
@@ -20,6 +21,7 @@ pub mod time;
 
 pub use client::{Address, Connection, Reply};
 pub use load::{Counts, Load};
+pub use near::NearCache;
 pub use node::{Node, Stopped};
 pub use shop::{Shop, product};
 pub use time::{Stopwatch, pause, stopwatch};

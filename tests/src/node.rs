@@ -509,7 +509,8 @@ fn allow_many_files() {
     setrlimit(Resource::Nofile, all).unwrap();
 }
 
-fn spawn(command: Command) -> Started {
+/// Starts a process that ends with this one, by the thread that lives as long.
+pub(crate) fn spawn(command: Command) -> Started {
     let (answer, started) = mpsc::sync_channel(1);
     SPAWNER.send((command, answer)).unwrap();
     started.recv().unwrap()

@@ -128,10 +128,11 @@ every answer against the promises. Prints the seed, and fails when a promise was
     (
         "install",
         "\
-Usage: cargo xtask install [build|test] [--no-install]
+Usage: cargo xtask install [build|test|ci] [--no-install]
 
-Installs what building needs, or (`test`, the default) building and testing, with apt-get: as
-root directly, with a sudo that asks for no password through it; otherwise prints the line.",
+Installs what building needs, or (`test`, the default) building and testing, or (`ci`) also what
+tests can leave out, with apt-get: as root directly, with a sudo that asks for no password through
+it; otherwise prints the line.",
     ),
     (
         "env",

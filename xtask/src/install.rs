@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Build,
     /// Building everything and running the tests.
     Test,
+    /// The same, with everything that tests may do without elsewhere.
+    Ci,
 }
 
 /// One thing that the system must have.
@@ -41,6 +43,7 @@ enum Probe {
     Programs(&'static [&'static str]),
     Libclang,
     Postgres,
+    File(&'static str),
 }
 
 const COMPILER: Need = Need {
@@ -93,12 +96,37 @@ const NATS: Need = Need {
     optional: false,
 };
 
+const JAVA: Need = Need {
+    what: "a JDK",
+    why: "the chaos test reads through the near cache in Java",
+    packages: &["default-jdk-headless"],
+    probe: Probe::Programs(&["javac", "java"]),
+    optional: false,
+};
+const CAFFEINE: Need = Need {
+    what: "Caffeine",
+    why: "the near cache in Java holds its copies in it",
+    packages: &["libcaffeine-java"],
+    probe: Probe::File("/usr/share/java/caffeine.jar"),
+    optional: false,
+};
+const GO: Need = Need {
+    what: "Go",
+    why: "the chaos test reads through the near cache in Go",
+    packages: &["golang-go"],
+    probe: Probe::Programs(&["go"]),
+    optional: false,
+};
+
 impl Purpose {
     fn needs(self) -> &'static [Need] {
         match self {
             Self::Quick => &[COMPILER],
             Self::Build => &[COMPILER, CLANG, LIBCLANG, CCACHE],
             Self::Test => &[COMPILER, CLANG, LIBCLANG, CCACHE, REDIS, POSTGRES, NATS],
+            Self::Ci => &[
+                COMPILER, CLANG, LIBCLANG, CCACHE, REDIS, POSTGRES, NATS, JAVA, CAFFEINE, GO,
+            ],
         }
     }
 }
@@ -107,6 +135,7 @@ impl Probe {
     fn finds(&self) -> bool {
         match self {
             Self::Programs(names) => names.iter().all(|name| process::which(name).is_some()),
+            Self::File(path) => Path::new(path).is_file(),
             Self::Libclang => libclang_folders().iter().any(|folder| has_libclang(folder)),
             Self::Postgres => postgres_folders()
                 .iter()
@@ -125,6 +154,7 @@ pub(crate) fn run(args: &[OsString]) -> anyhow::Result<()> {
             Long("no-install") => install = false,
             Value(name) if name == "build" => purpose = Purpose::Build,
             Value(name) if name == "test" => purpose = Purpose::Test,
+            Value(name) if name == "ci" => purpose = Purpose::Ci,
             other => return Err(args::unexpected("install", &other)),
         }
     }
@@ -307,6 +337,7 @@ mod tests {
         };
         assert!(names(Purpose::Build).starts_with(&names(Purpose::Quick)));
         assert!(names(Purpose::Test).starts_with(&names(Purpose::Build)));
+        assert!(names(Purpose::Ci).starts_with(&names(Purpose::Test)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub type Moment = Duration;
 /// A number that a product has in the run.
 pub type Product = u32;
 
-/// A number that a node has in the run; one that is started again keeps it.
+/// A number that a node has in the run; one that is started again keeps it. Near caches have numbers behind the nodes'.
 pub type Node = u32;
 
 /// A commit, as the writer saw it; or a change by time alone, which has the version of the commit that planned it.

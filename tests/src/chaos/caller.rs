@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::client::{Address, Connection, Reply};
+use crate::node::Node;
 
 /// Beyond every timeout of a healthy node.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -40,7 +41,16 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn new(world: &Arc<World>) -> Self {
-        let addresses: Vec<Address> = world.nodes.iter().map(|node| node.address()).collect();
+        Self::of(world, world.nodes.iter().map(Node::address).collect())
+    }
+
+    /// A caller of the near caches, in the place of nodes.
+    pub(super) fn of_nears(world: &Arc<World>) -> Self {
+        let nears = world.nears.iter();
+        Self::of(world, nears.map(|near| near.cache.address()).collect())
+    }
+
+    fn of(world: &Arc<World>, addresses: Vec<Address>) -> Self {
         let kept = addresses.iter().map(|_| None).collect();
         Caller {
             world: Arc::clone(world),

@@ -1,7 +1,9 @@
-//! What goes wrong, in an order that the seed decides: two lanes of faults side by side, each mended before the lane goes on.
+//! What goes wrong, in an order that the seed decides: lanes of faults side by side, each mended before the lane goes on.
 //!
-//! One lane breaks nodes and the database, because a node needs the database to start; the other breaks Redis and NATS meanwhile.
+//! One lane breaks nodes and the database, because a node needs the database to start; the others break Redis and NATS, and near caches,
+//! meanwhile.
 
+mod nears;
 mod nodes;
 mod servers;
 mod takeover;
@@ -15,6 +17,7 @@ use super::world::World;
 use super::writers::Scene;
 use crate::time::pause;
 
+use nears::NEARS;
 use nodes::DISK_FULL;
 use nodes::NODES;
 use servers::{BUS_AND_L2, DATABASE};
@@ -62,6 +65,8 @@ pub(super) struct Faults {
     pub(super) main: Vec<Kind>,
     /// Of Redis and of NATS.
     pub(super) side: Vec<Kind>,
+    /// Of near caches, if there are any.
+    pub(super) nears: Vec<Kind>,
     /// Of the database, once.
     pub(super) takeover: Option<Kind>,
 }
@@ -75,20 +80,24 @@ impl Faults {
         Faults {
             main,
             side: BUS_AND_L2.to_vec(),
+            nears: match &world.nears[..] {
+                [] => Vec::new(),
+                _ => NEARS.to_vec(),
+            },
             takeover: world.has_standby().then_some(TAKEOVER),
         }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Kind> {
         let lanes = self.main.iter().chain(&self.side);
-        lanes.chain(&self.takeover)
+        lanes.chain(&self.nears).chain(&self.takeover)
     }
 }
 
 /// One lane: the kinds in a random order, then in another one, until the end is near.
 pub(super) fn run_lane(scene: &Scene, mut random: Random, kinds: &[Kind], until: Moment) {
     let mut order = kinds.to_vec();
-    loop {
+    while !order.is_empty() {
         random.shuffle(&mut order);
         for kind in &order {
             scene.record.pass(random.millis(300, 1500));

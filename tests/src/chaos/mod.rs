@@ -1,7 +1,7 @@
 //! Chaos: real nodes under load while everything around them fails by a seeded plan; a checker judges what readers were shown.
 //!
 //! Writers write through every node and by SQL; each document tells which write it is. Readers record what they were shown, on one
-//! clock. Two lanes of `faults` break nodes, disks, servers and lines, and mend each again. Then everything comes to rest, each tier of
+//! clock. Lanes of `faults` break nodes, disks, servers, lines and near caches, and mend each again. Then everything comes to rest, each tier of
 //! each node is compared with the database, and [`hotshelf_sim::check()`] judges the whole history.
 
 mod caller;
@@ -38,10 +38,15 @@ use writers::{BUMP, Scene};
 
 /// Products that are written and read at random; together larger than L1.
 const PRODUCTS: u32 = 300;
-/// Faults of both lanes need about so much time to have met each kind once.
+/// Faults of all lanes need about so much time to have met each kind once.
 const COVERED_AFTER: Duration = Duration::from_secs(240);
+/// Until then a run has met hot keys for certain.
+const HOT_AFTER: Duration = Duration::from_secs(30);
+/// Several reads of one near cache are under way when it is broken.
+const READERS_PER_NEAR: usize = 3;
 const MAIN_LANE: &str = "lane of nodes and database";
 const SIDE_LANE: &str = "lane of Redis and NATS";
+const NEAR_LANE: &str = "lane of near caches";
 /// The defaults of a node.
 const STALENESS: Duration = Duration::from_secs(2);
 const STALE_CAP: Duration = Duration::from_secs(3600);
@@ -153,6 +158,13 @@ fn start_readers(scene: &Scene, plan: &Plan) -> Vec<Actor> {
         }),
         start(scene, "sampler", sampler::run),
     ];
+    for reader in 0..scene.world.nears.len() * READERS_PER_NEAR {
+        let near = reader / READERS_PER_NEAR;
+        let random = random(100 + reader as u64);
+        actors.push(start(scene, "reader through a near cache", move |scene| {
+            readers::run_near(scene, random, near);
+        }));
+    }
     for session in 0..2 {
         let random = random(10 + u64::from(session));
         actors.push(start(scene, "session", move |scene| {
@@ -177,8 +189,10 @@ fn start_writers(scene: &Scene, plan: &Plan) -> Vec<Actor> {
 
 fn start_faults(scene: &Scene, plan: &Plan, faults: &Faults, until: Moment) -> Vec<Actor> {
     let (kinds, side_kinds) = (faults.main.clone(), faults.side.clone());
+    let near_kinds = faults.nears.clone();
     let takeover = faults.takeover;
-    let (main, side) = (Random::new(plan.seed, 30), Random::new(plan.seed, 31));
+    let random = |stream| Random::new(plan.seed, stream);
+    let (main, side, nears) = (random(30), random(31), random(32));
     let begun = scene.record.now();
     let failover_at = begun + (until - begun) * 2 / 3;
     vec![
@@ -192,6 +206,9 @@ fn start_faults(scene: &Scene, plan: &Plan, faults: &Faults, until: Moment) -> V
         }),
         start(scene, SIDE_LANE, move |scene| {
             faults::run_lane(scene, side, &side_kinds, until);
+        }),
+        start(scene, NEAR_LANE, move |scene| {
+            faults::run_lane(scene, nears, &near_kinds, until);
         }),
     ]
 }
@@ -223,9 +240,10 @@ fn judge(scene: &Scene, plan: &Plan, faults: &Faults, found: &rest::Found) -> Re
     let lanes = [
         (MAIN_LANE, of_lane(&faults.main)),
         (SIDE_LANE, of_lane(&faults.side)),
+        (NEAR_LANE, of_lane(&faults.nears)),
     ];
     history.branches.extend(lanes);
-    let bounds = bounds(plan, faults);
+    let bounds = bounds(scene, plan, faults);
     let violations = check(&history, &bounds);
     let run = Run {
         title: format!(
@@ -249,13 +267,19 @@ fn judge(scene: &Scene, plan: &Plan, faults: &Faults, found: &rest::Found) -> Re
     run.report()
 }
 
-fn bounds(plan: &Plan, faults: &Faults) -> Bounds {
+fn bounds(scene: &Scene, plan: &Plan, faults: &Faults) -> Bounds {
     let mut coverage_min: Vec<(&'static str, u64)> = Vec::new();
     if plan.is_long() {
         coverage_min.extend(faults.all().map(|kind| (kind.name, 1)));
     }
     coverage_min.extend([(MAIN_LANE, 1), (SIDE_LANE, 1), (BUMP, 1)]);
     coverage_min.extend(sampler::certain(plan).map(|branch| (branch, 1)));
+    // Each served copies that it held, if there was time to find what is hot. Their bound is the nodes': a copy is served by a proof that is no older than that.
+    let nears = &scene.world.nears;
+    if plan.time >= HOT_AFTER {
+        coverage_min.extend(nears.iter().map(|near| (near.cache.name(), 1)));
+    }
+    coverage_min.extend(nears.iter().take(1).map(|_any| (NEAR_LANE, 1)));
     Bounds {
         staleness: STALENESS,
         stale_cap: STALE_CAP,

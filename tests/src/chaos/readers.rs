@@ -18,6 +18,8 @@ use super::writers::{Acknowledged, Scene, put_by_sql, write_by_api};
 const BATCH: usize = 20;
 /// Products that only the measuring reader writes, behind those that everybody does.
 pub(super) const MEASURED: u32 = 4;
+/// What near caches call themselves.
+const NEAR_TIER: &str = "near";
 /// A commit that is not seen everywhere after this is not measured; whether that was right is for the checker to say.
 const SIGHT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -76,6 +78,44 @@ pub(super) fn run_single(scene: &Scene, mut random: Random) {
             begun: scene.record.now(),
         };
         read_one(&scene.record, &mut caller, asked);
+        scene.record.pass(random.millis(0, 3));
+    }
+}
+
+/// Reads through a near cache, mostly the products that the measuring reader makes hot. It counts as one more node. What it cannot answer while it is away is no failure.
+pub(super) fn run_near(scene: &Scene, mut random: Random, near: usize) {
+    let world = &scene.world;
+    let mut caller = Caller::of_nears(world);
+    while scene.record.goes_on() {
+        let asked = Asked {
+            product: if random.chance(80) {
+                scene.products + random.below(MEASURED)
+            } else {
+                random.skewed(scene.products)
+            },
+            node: world.nodes.len() + near,
+            session: None,
+            min_version: None,
+            begun: scene.record.now(),
+        };
+        let was_away = world.is_near_away(near);
+        let path = format!("/v1/products/{}", document::id(asked.product));
+        let outcome = match caller.ask(near, &Request::get(&path)) {
+            Ok(reply) => scene.record.answer(asked, &reply).map(|_read| {
+                if reply.tier() == NEAR_TIER {
+                    scene.record.did(world.nears[near].cache.name());
+                }
+            }),
+            Err(error) => Err(error.kind().to_string()),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(reason) if was_away || world.is_near_away(near) => {
+                let what = "read through a near cache that was away";
+                scene.record.failed(what, &reason);
+            }
+            Err(reason) => scene.record.unanswered(asked, &reason),
+        }
         scene.record.pass(random.millis(0, 3));
     }
 }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::disk::SmallDisk;
 use super::record::code;
 use crate::client::{self, Connection, Reply};
+use crate::near::{self, NearCache};
 use crate::node::{self, Node};
 use crate::shop;
 
@@ -31,9 +32,22 @@ pub(super) struct Lines {
     pub(super) nats: TcpProxy,
 }
 
-/// Everything that runs. The nodes come first, so that they end first.
+/// A near cache in front of a node.
+#[derive(Debug)]
+pub(super) struct Near {
+    pub(super) cache: NearCache,
+    /// To the node.
+    pub(super) line: TcpProxy,
+    pub(super) node: usize,
+    /// Whether it cannot be reached, or cannot reach its node.
+    pub(super) is_away: AtomicBool,
+}
+
+/// Everything that runs. Near caches and nodes come first, so that they end first.
 #[derive(Debug)]
 pub(super) struct World {
+    /// Those whose toolchain is on this machine.
+    pub(super) nears: Vec<Near>,
     pub(super) nodes: Vec<Node>,
     /// How often each node was started.
     pub(super) lives: Vec<AtomicU32>,
@@ -80,8 +94,24 @@ impl World {
             let own_disk = disk.as_ref().filter(|_| index + 1 == nodes);
             Node::start(&toml(lines, own_disk))
         };
+        let started: Vec<Node> = lines.iter().enumerate().map(start).collect();
+        let nears: anyhow::Result<Vec<Near>> = near::programs()
+            .iter()
+            .enumerate()
+            .map(|(index, program)| {
+                let node = index % nodes;
+                let line = TcpProxy::start(started[node].port())?;
+                Ok(Near {
+                    cache: NearCache::start(program, line.port()),
+                    line,
+                    node,
+                    is_away: AtomicBool::new(false),
+                })
+            })
+            .collect();
         Ok(World {
-            nodes: lines.iter().enumerate().map(start).collect(),
+            nears: nears?,
+            nodes: started,
             lives: (0..nodes).map(|_| AtomicU32::new(1)).collect(),
             away: (0..nodes).map(|_| AtomicBool::new(false)).collect(),
             lines,
@@ -121,6 +151,12 @@ impl World {
     /// Whether a node was ended and is not ready again: whoever shares out requests would leave it out.
     pub(super) fn is_away(&self, node: usize) -> bool {
         self.away[node].load(Ordering::Acquire)
+    }
+
+    /// Whether nothing can be read through a near cache now.
+    pub(super) fn is_near_away(&self, near: usize) -> bool {
+        let near = &self.nears[near];
+        near.is_away.load(Ordering::Acquire) || self.is_away(near.node)
     }
 
     /// Kills a node.
@@ -226,6 +262,11 @@ urls = ["nats://127.0.0.1:{nats}"]
 stream = "{STREAM}"
 [auth]
 tokens = [{{ name = "chaos", role = "operator", sha256 = "{hash}" }}]
+[[hot.rule]]
+name = "what is read through near caches"
+namespace = "products"
+id = "p-0000|p-030[0-3]"
+action = "always"
 "#
     )
 }

@@ -15,7 +15,7 @@ pub(super) fn check(file: &str, held: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in held.split('\n').enumerate() {
         findings.extend(
-            line_rules(line)
+            line_rules(file, line)
                 .into_iter()
                 .map(|message| Finding::new(file, index + 1, message)),
         );
@@ -25,14 +25,15 @@ pub(super) fn check(file: &str, held: &str) -> Vec<Finding> {
     findings
 }
 
-fn line_rules(line: &str) -> Vec<String> {
+fn line_rules(file: &str, line: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if line.ends_with('\r') {
         messages.push("ends in a carriage return".to_owned());
     } else if line.trim_end() != line {
         messages.push("has blanks at its end".to_owned());
     }
-    if line.contains('\t') {
+    // Go's own formatter indents with them.
+    if line.contains('\t') && !file.ends_with(".go") {
         messages.push("has a tab".to_owned());
     }
     for word in LEFTOVERS.map(|pieces| pieces.concat()) {
@@ -98,6 +99,7 @@ mod tests {
         let text = "# Title\n\nA sentence about todos and a methodology.\n";
         assert_eq!(check("a.md", text), []);
         assert_eq!(check("a.md", ""), []);
+        assert_eq!(check("a.go", "\treturn\n"), []);
     }
 
     #[test]
