@@ -278,7 +278,7 @@ fn hit(rounds: usize, hits: &Hits<'_>) -> anyhow::Result<()> {
     };
     let (bare, observed) = &runtime.block_on(async {
         let observer = Arc::<Chosen>::clone(chosen);
-        let bare = documents.cache(settings.clone()).start();
+        let bare = documents.cache(settings).start();
         let observed = documents.cache(settings).observer(observer).start();
         shelf::fill(&bare, hits.keys).await?;
         shelf::fill(&observed, hits.keys).await?;
