@@ -40,7 +40,12 @@ pub fn environment() -> Vec<(String, String)> {
 /// Names the file when no flag does.
 const FILE_VARIABLE: &str = "HOTSHELF_CONFIG";
 /// Variables that begin with the prefix and are no keys: the file's name, two that only tests read, and an operator's token.
-const NO_KEYS: [&str; 4] = [FILE_VARIABLE, "HOTSHELF_BLESS", "HOTSHELF_DATA", "HOTSHELF_TOKEN"];
+const NO_KEYS: [&str; 4] = [
+    FILE_VARIABLE,
+    "HOTSHELF_BLESS",
+    "HOTSHELF_DATA",
+    "HOTSHELF_TOKEN",
+];
 /// The largest file.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Most namespaces.
