@@ -19,4 +19,5 @@ mod read;
 mod scheduled;
 mod stale;
 mod tiers;
+mod warm;
 mod write;

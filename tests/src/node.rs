@@ -211,6 +211,11 @@ impl Node {
         Address::Tcp(self.admin)
     }
 
+    /// The URL of the admin listener.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
     /// A URL on the public listener.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http)

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod load;
+mod warm;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +16,16 @@ use hotshelf_model::NamespaceName;
 
 pub(crate) use cluster::{ClusterArgs, ExplainArgs, InvalidateArgs, NodesArgs, StatsArgs};
 pub(crate) use load::LoadArgs;
+pub(crate) use warm::{
+    WarmCommand, WarmJobArgs, WarmListArgs, WarmNodeArgs, WarmRunArgs, WarmSourceArgs,
+    WarmVerifyArgs, WarmWishArgs,
+};
 
 /// A multi-level cache for hot product-detail reads.
 #[derive(Debug, Parser)]
 #[command(name = "hotshelf", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`), 6 a node is missing or did not answer (`nodes`, `explain`, `stats`), 7 a node would serve as fresh what is not the database's (`explain`)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`, `warm plan`, `warm run`, `warm verify`), 6 a node is missing or did not answer (`nodes`, `explain`, `stats`), 7 a node would serve as fresh what is not the database's (`explain`)."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -76,6 +81,11 @@ pub(crate) enum Command {
     Log {
         #[command(subcommand)]
         command: LogCommand,
+    },
+    /// Fills tiers before anybody reads.
+    Warm {
+        #[command(subcommand)]
+        command: WarmCommand,
     },
     /// Shows or checks the configuration.
     Config {

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod reference;
 mod serve;
+mod warm;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Hot { command } => hot::run(&command),
         Command::Load(load) => load::run(&load),
         Command::Log { command } => log::run(&command),
+        Command::Warm { command } => warm::run(&command),
         Command::Config { command } => config::run(&command, &args.sources),
         Command::Reference { document } => reference::run(document).map(|()| ExitCode::SUCCESS),
     };

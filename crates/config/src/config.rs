@@ -27,6 +27,7 @@ pub struct Config {
     pub(crate) origin: OriginConfig,
     pub(crate) coherence: CoherenceConfig,
     pub(crate) hot: HotConfig,
+    pub(crate) warm: WarmConfig,
     pub(crate) bus: Option<NatsConfig>,
     pub(crate) namespaces: Vec<NamespaceConfig>,
     pub(crate) notes: Vec<String>,
@@ -96,6 +97,11 @@ impl Config {
     /// Hot keys.
     pub fn hot(&self) -> &HotConfig {
         &self.hot
+    }
+
+    /// Warm-ups.
+    pub fn warm(&self) -> &WarmConfig {
+        &self.warm
     }
 
     /// The bus between nodes, if there is one.
@@ -375,6 +381,13 @@ pub struct CoherenceConfig {
     pub catch_up_timeout: Duration,
     pub floors_max: usize,
     pub changes_max: usize,
+}
+
+/// `[warm]`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WarmConfig {
+    pub ids_max: usize,
+    pub keys_per_second_max: u32,
 }
 
 /// `[hot]`

@@ -24,7 +24,7 @@ pub use config::{
     AccessLogConfig, AccessLogFormat, AccessLogMode, AdminConfig, Admission, BreakerConfig,
     BusKind, CoherenceConfig, Config, DatabaseConfig, HotConfig, HttpConfig, HttpSource, L1Config,
     L2Config, L3Config, LogConfig, LogFormat, NamespaceConfig, NamespaceSource, NatsConfig,
-    NodeConfig, OriginConfig,
+    NodeConfig, OriginConfig, WarmConfig,
 };
 pub use key::{Key, Section, ValueKind};
 pub use problem::{ConfigProblems, Problem};

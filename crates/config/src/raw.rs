@@ -68,6 +68,8 @@ pub struct RawConfig {
     pub coherence: RawCoherence,
     /// `[hot]`
     pub hot: RawHot,
+    /// `[warm]`
+    pub warm: RawWarm,
     /// `[bus]`
     pub bus: RawBus,
     /// `[[namespace]]`, repeated; without any there is one, `products`, of kind `catalogue`.
@@ -90,6 +92,7 @@ pub(crate) fn sections() -> Vec<Section> {
         RawOrigin::section(),
         RawCoherence::section(),
         RawHot::section(),
+        RawWarm::section(),
         RawBus::section(),
         RawNamespace::section(),
     ]
@@ -234,6 +237,15 @@ mod tiers;
 
 pub use hot::RawHot;
 pub use tiers::{RawL1, RawL2, RawL3};
+
+section! {
+    /// Warm-ups. What they may take of the origin's budget is `origin.warm_share_percent`.
+    RawWarm "warm"
+    /// Most ids of one warm-up.
+    ids_max: usize = 2_000_000, count(1, 50_000_000);
+    /// Most keys that a warm-up fills in a second on this node, even while nobody else needs the room.
+    keys_per_second_max: u32 = 50_000, count(1, 10_000_000);
+}
 
 section! {
     /// The origin budget: how hard this node may press on where documents come from.

@@ -9,7 +9,7 @@ use hotshelf_hotkeys::Rules;
 use crate::config::{
     AccessLogConfig, AdminConfig, AuthConfig, BreakerConfig, BusKind, CoherenceConfig, Config,
     DatabaseConfig, HotConfig, HttpConfig, L1Config, L2Config, L3Config, LogConfig, NatsConfig,
-    NodeConfig, OriginConfig,
+    NodeConfig, OriginConfig, WarmConfig,
 };
 use crate::problem::{ConfigProblems, Problem};
 use crate::provenance::{Merged, Provenance, Source, merge};
@@ -176,6 +176,10 @@ fn sections(raw: &RawConfig) -> Config {
             l1_share_percent: raw.hot.l1_share_percent(),
             lead: seconds(raw.hot.lead_s()),
             frame_bytes_max: raw.hot.frame_bytes_max(),
+        },
+        warm: WarmConfig {
+            ids_max: raw.warm.ids_max(),
+            keys_per_second_max: raw.warm.keys_per_second_max(),
         },
         namespaces: Vec::new(),
         notes: Vec::new(),

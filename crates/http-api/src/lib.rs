@@ -32,6 +32,7 @@ mod prefixed;
 mod read;
 mod request_body;
 mod target;
+mod warm;
 mod watch;
 mod write;
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{batch, changes, explain, health, hot, membership, read, write};
+use crate::{batch, changes, explain, health, hot, membership, read, warm, write};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,9 +18,10 @@ use crate::{batch, changes, explain, health, hot, membership, read, write};
         read::read, batch::batch_get, batch::list, write::put, write::patch, write::delete, health::livez, health::readyz,
         health::metrics, changes::post_changes, changes::stream::get_changes, hot::get_hot, hot::stream::get_hot,
         hot::rules::get_rules, hot::rules::put_rules, hot::rules::delete_rules,
-        explain::get_explanation, membership::get_nodes
+        explain::get_explanation, membership::get_nodes,
+        warm::post_plan, warm::post_job, warm::get_jobs, warm::get_job, warm::post_change, warm::get_coverage
     ),
-    components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody, hot::stream::PromoteBody<'_>, hot::stream::DemoteBody<'_>)),
+    components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody, hot::stream::PromoteBody<'_>, hot::stream::DemoteBody<'_>, warm::SourceBody)),
     modifiers(&Token),
     tags(
         (name = "documents", description = "Product details"),

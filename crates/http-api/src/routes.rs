@@ -12,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::{batch, changes, explain, health, hot, membership, openapi, read, write};
+use crate::{batch, changes, explain, health, hot, membership, openapi, read, warm, write};
 
 /// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
 pub fn public_router(state: Arc<ApiState>) -> Router {
@@ -45,6 +45,17 @@ pub fn admin_router(state: Arc<ApiState>) -> Router {
             get(explain::get_explanation),
         )
         .route("/admin/v1/nodes", get(membership::get_nodes))
+        .route("/admin/v1/warm/plans", post(warm::post_plan))
+        .route(
+            "/admin/v1/warm/jobs",
+            get(warm::get_jobs).post(warm::post_job),
+        )
+        .route("/admin/v1/warm/jobs/{job}", get(warm::get_job))
+        .route(
+            "/admin/v1/warm/jobs/{job}/coverage",
+            get(warm::get_coverage),
+        )
+        .route("/admin/v1/warm/jobs/{job}/{wish}", post(warm::post_change))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz));
     with_fallbacks(router).with_state(state)

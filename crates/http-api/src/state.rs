@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hotshelf_engine::Cache;
 use hotshelf_model::{ChangeRecorder, Clock, NamespaceName, ProductWriter};
 use hotshelf_telemetry::{Counter, Gauge, Recorder, metric};
+use hotshelf_warm::Warmer;
 use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub struct ApiParts {
     pub hot: Option<Hot>,
     /// This node among the others.
     pub membership: Arc<Membership>,
+    /// Who plans and starts warm-ups.
+    pub warmer: Option<Warmer>,
 }
 
 /// Writes under way, and what they count.
@@ -122,6 +125,8 @@ pub struct ApiState {
     pub(crate) hot: Option<Hot>,
     /// This node among the others.
     pub membership: Arc<Membership>,
+    /// Who plans and starts warm-ups.
+    pub warmer: Option<Warmer>,
     pub(crate) writes: Writes,
     pub(crate) batches: Batches,
     pub(crate) subscribers: Subscribers,
@@ -150,6 +155,7 @@ impl ApiState {
             writing: parts.writing,
             hot: parts.hot,
             membership: parts.membership,
+            warmer: parts.warmer,
             writes,
             batches,
             subscribers,

@@ -185,6 +185,7 @@ impl Shop {
                 keys: hot.clone(),
             }),
             membership: Arc::clone(&membership),
+            warmer: None,
         });
         let public = Front::public(Arc::clone(&state), public_router(Arc::clone(&state)));
         let admin = Front::admin(Arc::clone(&state), admin_router(Arc::clone(&state)));

@@ -155,7 +155,7 @@ pub struct WarmPart {
     pub yielding: bool,
     /// Why it does not get on; empty when it does.
     pub trouble: String,
-    /// Who works on it.
+    /// Who works on it: a process of a node.
     pub runner: String,
     /// How long ago it was last written, by the database's clock.
     pub seen: Duration,
@@ -234,7 +234,8 @@ pub trait WarmJobs: Send + Sync + Debug {
         who: &'a str,
     ) -> BoxFuture<'a, Result<WarmChange, Error>>;
 
-    /// Writes how far a part is, unless it is further already, and gives the job's state; `None` when the job was forgotten.
+    /// Writes how far a part is and gives the job's state; `None` when the job was forgotten. A part that is further already stays, unless it
+    /// is a node's own and another runner begins it anew.
     ///
     /// # Errors
     /// As [`WarmJobs::jobs`].

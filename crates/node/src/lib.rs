@@ -8,6 +8,7 @@ mod process;
 mod recording;
 mod settings;
 mod tiers;
+mod warm;
 
 pub use node::{Addresses, Node, Stopped};
 pub use origins::{attachments, check_queries, open_database};

@@ -17,10 +17,11 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::origins::Origins;
 use crate::process::Process;
 use crate::recording::Reads;
 use crate::tiers::{self, Tiers};
-use crate::{bus, hot, origins, settings};
+use crate::{bus, hot, origins, settings, warm};
 
 /// How often pending histogram observations are folded, so that they stay bounded when nobody scrapes.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
@@ -118,15 +119,14 @@ impl Node {
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let promoter = promoter.map(|promoter| promoter.start(cache.clone()));
-        let hot = promoter.as_ref().map(|promoter| Hot {
-            keys: promoter.hot_keys().clone(),
-            rules: LiveRules::new(promoter.hot_keys().clone(), origins.settings()),
-        });
-        let rules = hot.as_ref().map(|hot| hot.rules.clone().follow());
-        let rules = rules.map(|follow| tokio::spawn(follow).abort_handle());
+        let hot = promoter
+            .as_ref()
+            .map(|promoter| hot_api(promoter, &origins));
+        let (hot, rules) = hot.unzip();
         let addresses = listeners.addresses();
         let facts = settings::facts(config, &addresses.admin);
         let membership = Membership::new(facts, origins.nodes(), Arc::clone(&clock));
+        let (warmer, warming) = warm::start(config, &origins, &cache, &clock);
         let state = ApiState::new(ApiParts {
             cache: cache.clone(),
             recorder: process.recorder.clone(),
@@ -135,6 +135,7 @@ impl Node {
             writing: origins.writing(config),
             hot,
             membership: Arc::clone(&membership),
+            warmer: Some(warmer),
         });
         let workers = Workers::start(settings::workers(config)).context("starting workers")?;
         let (public, admin) = listeners.serve(&state, workers);
@@ -142,7 +143,7 @@ impl Node {
         let background = origins
             .background
             .into_iter()
-            .chain([folding.abort_handle()])
+            .chain([folding.abort_handle(), warming])
             .chain(rules)
             .collect();
         let beating = tokio::spawn(Arc::clone(&membership).keep_beating()).abort_handle();
@@ -205,6 +206,14 @@ impl Node {
         self.tiers.close().await?;
         Ok(Stopped { cut_off })
     }
+}
+
+/// What is told of hot keys, and where their rules are changed, which are followed in a task that is to be aborted.
+fn hot_api(promoter: &Promoter, origins: &Origins) -> (Hot, AbortHandle) {
+    let keys = promoter.hot_keys().clone();
+    let rules = LiveRules::new(keys.clone(), origins.settings());
+    let following = tokio::spawn(rules.clone().follow());
+    (Hot { keys, rules }, following.abort_handle())
 }
 
 async fn keep_folding(recorder: Recorder) {

@@ -24,7 +24,7 @@ const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(crate) struct Origins {
-    sql: Arc<SqlOrigin>,
+    pub(crate) sql: Arc<SqlOrigin>,
     http: Option<Arc<HttpOrigin>>,
     pub(crate) background: Vec<AbortHandle>,
 }

@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 22] = {
+const TABLE: [(&str, Allowed); 23] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -32,9 +32,17 @@ const TABLE: [(&str, Allowed); 22] = {
             These(&["model", "hotkeys", "engine", "access-log", "telemetry"]),
         ),
         ("load", These(&["model", "access-log"])),
+        ("warm", These(&["model", "engine"])),
         (
             "http-api",
-            These(&["model", "hotkeys", "engine", "promotion", "telemetry"]),
+            These(&[
+                "model",
+                "hotkeys",
+                "engine",
+                "promotion",
+                "warm",
+                "telemetry",
+            ]),
         ),
         (
             "hotshelf",

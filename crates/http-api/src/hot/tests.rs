@@ -342,6 +342,7 @@ async fn a_node_that_looks_for_no_hot_keys_says_so() {
         clock: Arc::clone(&shop.state.clock),
         settings: shop.state.settings,
         writing: shop.state.writing.clone(),
+        warmer: None,
         hot: None,
         membership: Arc::clone(&shop.state.membership),
     });

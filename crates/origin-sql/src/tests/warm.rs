@@ -98,6 +98,15 @@ async fn a_part_advances_and_never_goes_back() {
             let seen = kept.seen;
             assert_eq!(*kept, WarmPart { seen, ..written });
         }
+        let other = |node, cursor| WarmPart {
+            runner: "shelf-3".to_owned(),
+            ..part(node, cursor)
+        };
+        advance(other("", 3)).await;
+        advance(other("shelf-1", 3)).await;
+        let parts = shop.jobs(true).await.remove(0).parts;
+        let cursors = [parts[0].cursor, parts[1].cursor];
+        assert_eq!(cursors, [7, 3], "a node's own tiers begin anew with it");
         let unknown = shop.origin.advance(job + 1, &part("", 1)).await.unwrap();
         assert_eq!(unknown, None);
     }
