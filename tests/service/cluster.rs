@@ -161,6 +161,11 @@ fn a_node_alone_is_looked_into_with_a_token_that_is_shown_nowhere() {
     let told = with(&[("HOTSHELF_TOKEN", "other")], &from_file).expect(0);
     assert_eq!(tiers(&json(&told), "shelf-1"), ["l1 -"]);
     with(&environment, &["stats", "--over", "100ms"]).expect(0);
+    for command in [["hot", "tail", "--once"], ["hot", "rules", "show"]] {
+        with(&environment, &command).expect(0);
+        let no_token: [&[&str]; 2] = [&command, &["--token", "b0a7-wrong-of-the-shop"]];
+        with(&[], &no_token.concat()).expect(1).says(&["401"]);
+    }
     let refused = with(&environment, &["invalidate", "sku-0001"]).expect(1);
     refused.says(&["403", "a token with the role `writer`"]);
     let unknown = with(&[], &["nodes", "--token", "b0a7-wrong-of-the-shop"]).expect(1);

@@ -14,7 +14,9 @@ use hotshelf_access_log::parse::{Format, OWN_PATHS};
 use hotshelf_hotkeys::rules::THRESHOLD;
 use hotshelf_model::NamespaceName;
 
-pub(crate) use cluster::{ClusterArgs, ExplainArgs, InvalidateArgs, NodesArgs, StatsArgs};
+pub(crate) use cluster::{
+    AdminArgs, ClusterArgs, ExplainArgs, InvalidateArgs, NodesArgs, StatsArgs,
+};
 pub(crate) use load::LoadArgs;
 pub(crate) use warm::{
     WarmCommand, WarmJobArgs, WarmListArgs, WarmNodeArgs, WarmRunArgs, WarmSourceArgs,
@@ -173,17 +175,6 @@ pub(crate) enum HotCommand {
         #[command(subcommand)]
         command: HotRulesCommand,
     },
-}
-
-/// Which node is asked, and with which token.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct AdminArgs {
-    /// The admin listener of the node to ask; any node of the cluster will do.
-    #[arg(long, default_value = "http://127.0.0.1:7401", value_name = "URL")]
-    pub(crate) admin: String,
-    /// A file that holds the token to send, where the node wants one.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -10,16 +10,17 @@ use reqwest::StatusCode;
 
 use crate::admin;
 use crate::args::GetArgs;
+use crate::exit::NOT_FOUND;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const NOT_FOUND: u8 = 4;
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<ExitCode> {
     admin::run(get(args))
 }
 
 async fn get(args: &GetArgs) -> anyhow::Result<ExitCode> {
-    let client = admin::client(TIMEOUT)?;
+    let client = admin::client(TIMEOUT).build();
+    let client = client.context("preparing the request")?;
     let id = utf8_percent_encode(&args.id, NON_ALPHANUMERIC);
     let mut url = format!(
         "{}/v1/{}/{id}",

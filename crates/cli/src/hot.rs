@@ -5,8 +5,12 @@ mod rules;
 mod tail;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::args::HotCommand;
+
+/// How long a node has to answer.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(command: &HotCommand) -> anyhow::Result<ExitCode> {
     match command {

@@ -18,10 +18,10 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::LoadArgs;
+use crate::exit::LIMIT;
 use crate::output::print;
 use crate::progress;
 
-const LIMIT_NOT_KEPT: u8 = 5;
 /// Of a rate run that says neither how long nor how many.
 const DURATION: Duration = Duration::from_secs(60);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -202,7 +202,7 @@ fn judged(args: &LoadArgs, report: &Report) -> ExitCode {
     }
     match is_kept {
         true => ExitCode::SUCCESS,
-        false => ExitCode::from(LIMIT_NOT_KEPT),
+        false => ExitCode::from(LIMIT),
     }
 }
 

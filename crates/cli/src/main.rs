@@ -5,6 +5,7 @@ mod admin;
 mod args;
 mod cluster;
 mod config;
+mod exit;
 mod get;
 mod hot;
 mod import;

@@ -7,10 +7,10 @@ use clap::Args as ClapArgs;
 
 use super::{key_value, time};
 
-/// Which nodes are asked, and by whom.
+/// Which node is asked, and by whom.
 #[derive(ClapArgs)]
-pub(crate) struct ClusterArgs {
-    /// The admin listener of one node; it knows where the others are.
+pub(crate) struct AdminArgs {
+    /// The admin listener of a node; any node of the cluster will do.
     #[arg(long, default_value = "http://127.0.0.1:7401", value_name = "URL")]
     pub(crate) admin: String,
     /// The token to show. Other people on this machine see what stands on a command line: better to give a file, or the environment.
@@ -21,20 +21,27 @@ pub(crate) struct ClusterArgs {
         value_name = "TOKEN"
     )]
     pub(crate) token: Option<String>,
-    /// A file that holds the token; beats the environment.
+    /// A file that holds the token; beats `--token` and the environment.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// How long each node has to answer.
-    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
-    pub(crate) deadline: Duration,
 }
 
 /// Without the token.
-impl std::fmt::Debug for ClusterArgs {
+impl std::fmt::Debug for AdminArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("ClusterArgs");
+        let mut shown = f.debug_struct("AdminArgs");
         shown.field("admin", &self.admin).finish_non_exhaustive()
     }
+}
+
+/// Which nodes are asked, by whom, and for how long.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ClusterArgs {
+    #[command(flatten)]
+    pub(crate) node: AdminArgs,
+    /// How long each node has to answer.
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = time)]
+    pub(crate) deadline: Duration,
 }
 
 #[derive(Debug, ClapArgs)]

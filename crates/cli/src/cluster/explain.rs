@@ -8,10 +8,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use self::verdict::Verdict;
-use super::client::{Answer, Client, Node, text};
-use super::table::{bytes, cell, head, span, table};
+use super::membership::{Answer, Node, Nodes, ask_all, text};
+use crate::admin::Admin;
 use crate::args::ExplainArgs;
-use crate::output::print;
+use crate::output::{Table, bytes, cell, print, span};
 
 /// What a node said, or why it did not.
 struct Told {
@@ -20,12 +20,11 @@ struct Told {
 }
 
 pub(super) async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.cluster)?;
-    let nodes = client.nodes().await?.nodes;
-    let path = path(args);
-    let answers = client
-        .ask_all(&nodes, |node| client.get(&node.admin, &path))
-        .await;
+    let admin = super::asked(&args.cluster)?;
+    let nodes = Nodes::of(&admin).await?.nodes;
+    let path = &path(args);
+    let ask = |node: Admin| async move { node.get(path).await };
+    let answers = ask_all(&admin, &nodes, ask).await;
     let told = nodes.into_iter().zip(answers);
     let told: Vec<Told> = told.map(|(node, answer)| Told { node, answer }).collect();
     let verdict = Verdict::of(&told);
@@ -111,7 +110,7 @@ fn all_text(args: &ExplainArgs, told: &[Told], verdict: &Verdict) -> String {
 
 /// A row for each node and tier.
 fn copies(told: &[Told]) -> String {
-    let mut rows = vec![head(&[
+    let mut table = Table::new([
         "node",
         "tier",
         "state",
@@ -125,17 +124,17 @@ fn copies(told: &[Told]) -> String {
         "size",
         "encodings",
         "filled by",
-    ])];
+    ]);
     for Told { node, answer } in told {
         let Ok(answer) = answer else { continue };
         for tier in answer["tiers"].as_array().into_iter().flatten() {
-            rows.push(row(node, tier, told));
+            table.add(row(node, tier, told));
         }
     }
-    table(&rows)
+    table.text()
 }
 
-fn row(node: &Node, tier: &Value, told: &[Told]) -> Vec<String> {
+fn row(node: &Node, tier: &Value, told: &[Told]) -> [String; 13] {
     let copy = &tier["copy"];
     let held = copy.is_object();
     let state = match (held, tier["state"].as_str(), tier["reason"].as_str()) {
@@ -166,7 +165,7 @@ fn row(node: &Node, tier: &Value, told: &[Told]) -> Vec<String> {
         let known = told.iter().find(|told| told.node.number == number);
         known.map_or_else(|| number.to_string(), |told| told.node.name.clone())
     });
-    vec![
+    [
         node.name.clone(),
         text(&tier["tier"]),
         state,

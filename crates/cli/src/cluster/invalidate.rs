@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::client::Client;
 use crate::args::InvalidateArgs;
 use crate::output::print;
 
@@ -12,14 +11,14 @@ use crate::output::print;
 const CHANGES_MAX: usize = 1000;
 
 pub(super) async fn run(args: &InvalidateArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.cluster)?;
+    let admin = super::asked(&args.cluster)?;
     let path = match args.wait {
         true => "/admin/v1/changes?wait=applied",
         false => "/admin/v1/changes",
     };
     let mut versions = Vec::new();
     for body in bodies(args) {
-        let answer = client.post(path, &body).await?;
+        let answer = admin.post(path, &body).await?;
         let given = ["versions", "bumps"].map(|kind| answer[kind].as_array().cloned());
         versions.extend(given.into_iter().flatten().flatten());
     }

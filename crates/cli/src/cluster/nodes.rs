@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::INCOMPLETE;
-use super::client::{Client, Node, Nodes};
-use super::table::{cell, head, span, table};
+use super::membership::{Node, Nodes};
 use crate::args::NodesArgs;
-use crate::output::print;
+use crate::exit::INCOMPLETE;
+use crate::output::{Table, cell, print, span};
 
 pub(super) async fn run(args: &NodesArgs) -> anyhow::Result<ExitCode> {
-    let nodes = Client::new(&args.cluster)?.nodes().await?;
+    let nodes = Nodes::of(&super::asked(&args.cluster)?).await?;
     match args.json {
         true => print(format!("{}\n", nodes.json))?,
         false => print(told(&nodes))?,
@@ -21,16 +20,14 @@ pub(super) async fn run(args: &NodesArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn told(nodes: &Nodes) -> String {
-    let mut rows = vec![head(&[
-        "node", "state", "version", "seen", "admin", "number",
-    ])];
+    let mut table = Table::new(["node", "state", "version", "seen", "admin", "number"]);
     let row = |node: &Node| {
         let state = match (node.answering, node.present) {
             (true, _) => "answers",
             (false, true) => "present",
             (false, false) => "missing",
         };
-        vec![
+        [
             node.name.clone(),
             state.to_owned(),
             cell(&node.version),
@@ -40,8 +37,10 @@ fn told(nodes: &Nodes) -> String {
             node.number.to_string(),
         ]
     };
-    rows.extend(nodes.nodes.iter().map(row));
-    let mut text = table(&rows);
+    for node in &nodes.nodes {
+        table.add(row(node));
+    }
+    let mut text = table.text();
     if nodes.source != "database" {
         text += "the database does not answer: these are the nodes that it told of last\n";
     }

@@ -7,21 +7,19 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use self::sample::{Rates, Sample};
-use super::INCOMPLETE;
-use super::client::{Answer, Client, Node};
-use super::table::{head, span, table};
+use super::membership::{Answer, Node, Nodes, ask_all};
+use crate::admin::{Admin, Refused};
 use crate::args::StatsArgs;
-use crate::output::print;
+use crate::exit::INCOMPLETE;
+use crate::output::{Table, print, span};
 
 /// The tiers that answer reads, in the order of a read.
 const TIERS: [&str; 4] = ["l1", "l2", "l3", "origin"];
 
 pub(super) async fn run(args: &StatsArgs) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&args.cluster)?;
-    let nodes = client.nodes().await?.nodes;
-    let measured = client
-        .ask_all(&nodes, |node| measure(&client, node, args))
-        .await;
+    let admin = super::asked(&args.cluster)?;
+    let nodes = Nodes::of(&admin).await?.nodes;
+    let measured = ask_all(&admin, &nodes, |node| measure(node, args)).await;
     let told: Vec<(&Node, Answer<Rates>)> = nodes.iter().zip(measured).collect();
     match args.json {
         true => print(format!("{}\n", all_json(&told)))?,
@@ -33,10 +31,10 @@ pub(super) async fn run(args: &StatsArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn measure(client: &Client, node: &Node, args: &StatsArgs) -> Answer<Rates> {
+async fn measure(node: Admin, args: &StatsArgs) -> Result<Rates, Refused> {
     let sample = async || {
-        let text = client.get_text(&node.admin, "/metrics").await?;
-        Ok::<_, String>((Sample::read(&text), tokio::time::Instant::now()))
+        let text = node.get_text("/metrics").await?;
+        Ok::<_, Refused>((Sample::read(&text), tokio::time::Instant::now()))
     };
     let (before, at) = sample().await?;
     tokio::time::sleep(args.over).await;
@@ -80,26 +78,36 @@ fn all_json(told: &[(&Node, Answer<Rates>)]) -> Value {
 
 fn all_text(told: &[(&Node, Answer<Rates>)]) -> String {
     let head_of_log = head_position(told);
-    let mut rows = vec![head(&[
+    let mut table = Table::new([
         "node", "reads/s", "l1", "l2", "l3", "origin", "l2 hits", "l3 hits", "origin/s", "stale/s",
         "failed/s", "lag", "proved", "hot keys",
-    ])];
+    ]);
     let percent = |share: Option<f64>| {
         share.map_or("-".to_owned(), |share| format!("{:.2} %", share * 100.0))
     };
     for (node, rates) in told {
         let Ok(rates) = rates else { continue };
         let rate = |rate: f64| format!("{rate:.1}");
-        let mut row = vec![node.name.clone(), rate(rates.reads)];
-        row.extend((0..TIERS.len()).map(|at| percent(rates.share(at))));
-        row.extend([1, 2].map(|at| percent(rates.hit_ratio[at])));
-        row.extend([rates.origin_documents, rates.stale, rates.failed].map(rate));
-        row.push(format!("{:.0}", head_of_log - rates.position));
-        row.push(span(Some(rates.proof_age_ms())));
-        row.push(format!("{:.0}", rates.hot_keys));
-        rows.push(row);
+        let [l1, l2, l3, origin] = std::array::from_fn(|at| percent(rates.share(at)));
+        let [l2_hits, l3_hits] = [1, 2].map(|at| percent(rates.hit_ratio[at]));
+        table.add([
+            node.name.clone(),
+            rate(rates.reads),
+            l1,
+            l2,
+            l3,
+            origin,
+            l2_hits,
+            l3_hits,
+            rate(rates.origin_documents),
+            rate(rates.stale),
+            rate(rates.failed),
+            format!("{:.0}", head_of_log - rates.position),
+            span(Some(rates.proof_age_ms())),
+            format!("{:.0}", rates.hot_keys),
+        ]);
     }
-    let mut text = table(&rows);
+    let mut text = table.text();
     for (node, rates) in told {
         if let Err(reason) = rates {
             text += &format!("{} at {}: {reason}\n", node.name, node.admin);

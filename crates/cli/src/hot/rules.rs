@@ -9,6 +9,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
+use super::DEADLINE;
 use crate::admin::{self, Admin, header};
 use crate::args::{DecisionArgs, HotRulesCommand};
 use crate::output::{Table, print};
@@ -20,8 +21,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) fn run(command: &HotRulesCommand) -> anyhow::Result<()> {
     match command {
         HotRulesCommand::Show(args) => {
-            let admin = Admin::new(&args.admin)?;
-            let known = admin::run(admin.get(PATH))?;
+            let admin = Admin::new(&args.admin, DEADLINE)?;
+            let known = admin::run(async { Ok(admin.get(PATH).await?) })?;
             match args.json {
                 true => print(bare(&known)? + "\n"),
                 false => print(text(&known)),
@@ -29,12 +30,12 @@ pub(super) fn run(command: &HotRulesCommand) -> anyhow::Result<()> {
         }
         HotRulesCommand::Set(args) => {
             let rules = read(&args.file)?;
-            let admin = Admin::new(&args.admin)?;
+            let admin = Admin::new(&args.admin, DEADLINE)?;
             let known = decide(&admin, Method::PUT, &args.decision, rules)?;
             print(text(&known))
         }
         HotRulesCommand::Clear(args) => {
-            let admin = Admin::new(&args.admin)?;
+            let admin = Admin::new(&args.admin, DEADLINE)?;
             let known = decide(&admin, Method::DELETE, &args.decision, Vec::new())?;
             print(text(&known))
         }
@@ -54,7 +55,7 @@ fn decide(
     if let Some(version) = decision.if_version {
         headers.extend([header("hotshelf-if-version", &version.to_string())?]);
     }
-    admin::run(admin.send(method, PATH, headers, body))
+    admin::run(async { Ok(admin.send(method, PATH, headers, body).await?) })
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
@@ -122,7 +123,7 @@ fn text(known: &Value) -> String {
             action,
         ]);
     }
-    text + &table.text()
+    text + &table.paragraph()
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::{Told, database};
-use crate::cluster::client::text;
-use crate::cluster::table::span;
-use crate::cluster::{INCOMPLETE, OUTDATED};
+use crate::cluster::membership::text;
+use crate::exit::{INCOMPLETE, OUTDATED};
+use crate::output::span;
 
 /// A copy in some tier of some node.
 struct Copy<'a> {
