@@ -384,6 +384,28 @@ async fn the_first_put_of_a_key_is_declined_and_the_second_stored() {
 }
 
 #[tokio::test]
+async fn a_warm_up_is_stored_at_once_and_weighs_what_was_said() {
+    let folder = TempDir::new().unwrap();
+    let tier = open(&RocksSettings {
+        admission: PutAdmission::SecondHit,
+        bytes_max: 1 << 30,
+        ..settings(folder.path())
+    });
+    let entries = [
+        (key("a"), entry(2, noise(1))),
+        (key("b"), entry(1, noise(2))),
+    ];
+    let stored = tier.warm_many(&entries).await;
+    assert_eq!(stored, [PutOutcome::Stored, PutOutcome::Stored]);
+    let older = [(key("a"), entry(1, noise(3)))];
+    assert_eq!(tier.warm_many(&older).await, [PutOutcome::Fenced]);
+    assert_eq!(tier.room().await.bytes_max, Some(1 << 30));
+    let (key, entry) = &entries[0];
+    assert!(tier.weigh(key, entry) >= entry.body().identity.len() as u64);
+    tier.close().unwrap();
+}
+
+#[tokio::test]
 async fn a_put_is_declined_while_every_thread_is_busy() {
     let folder = TempDir::new().unwrap();
     let tier = open(&RocksSettings {
