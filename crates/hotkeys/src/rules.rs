@@ -210,6 +210,11 @@ impl Rules {
         Some(&self.rules[at].name)
     }
 
+    /// Whether a rule says that a key is never hot.
+    pub fn forbids(&self, key: &Key) -> bool {
+        matches!(self.at(self.find(key)), Verdict::Never)
+    }
+
     /// The least threshold of all, in reads per second.
     pub fn threshold_min(&self) -> f64 {
         self.threshold_min

@@ -2,8 +2,9 @@
 //!
 //! Decisions are carried out in their order. One that is missing makes the node *behind*, until it has a snapshot; nothing that is
 //! missing demotes a key. A later leader's decisions begin with a snapshot of its own; what an earlier one still says is passed over.
+//! A snapshot of just the keys that are hot is a step without an event, so those who follow the decisions go on across it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hotshelf_hotkeys::message::{Announced, Decided, Held, SEATS, Snapshot, State};
@@ -14,13 +15,13 @@ use hotshelf_model::{Boot, Hist, Key};
 use crate::event::{HotEvent, Promoted};
 
 mod assembly;
+mod steps;
 mod view;
 
 use assembly::Assembly;
+use steps::Steps;
 pub use view::{HotKeyView, HotView};
 
-/// Decisions that are remembered for those who follow them.
-const REMEMBERED_MAX: usize = 1024;
 /// A node that has said nothing of what it holds for so long is not counted.
 const REPORT_TTL: Duration = Duration::from_secs(5);
 /// Nodes whose reports are kept.
@@ -36,9 +37,8 @@ pub struct Board {
     hist: Option<Hist>,
     cursor: Option<HotCursor>,
     hot: BTreeMap<KeyHash, Hot>,
-    /// What led from `remembered_from` to `cursor`.
-    remembered: VecDeque<HotEvent>,
-    remembered_from: Option<HotCursor>,
+    /// What led to `cursor`.
+    steps: Steps,
     /// The greatest cursor of which was heard.
     heard: Option<HotCursor>,
     behind: Option<Behind>,
@@ -143,11 +143,6 @@ impl Board {
         self.hot.contains_key(&hash)
     }
 
-    /// A hot key, by its hash.
-    pub(crate) fn promoted(&self, hash: KeyHash) -> Option<&Promoted> {
-        self.hot.get(&hash).map(|hot| &hot.promoted)
-    }
-
     /// The hot set, by hash.
     pub fn hot(&self) -> impl Iterator<Item = (KeyHash, &Promoted)> {
         self.hot.iter().map(|(hash, hot)| (*hash, &hot.promoted))
@@ -210,7 +205,6 @@ impl Board {
         now: Boot,
         changed: &mut Changed,
     ) {
-        self.cursor = Some(at);
         let event = match decision {
             Announced::Promoted(told) => {
                 let promoted = Promoted::heard(told, now);
@@ -231,11 +225,8 @@ impl Board {
                 HotEvent::Demoted(at, key.clone(), *why)
             }
         };
-        self.remembered.push_back(event);
-        if self.remembered.len() > REMEMBERED_MAX {
-            self.remembered.pop_front();
-            self.remembered_from = self.remembered_from.map(HotCursor::next);
-        }
+        self.cursor = Some(at);
+        self.steps.push(at, Some(event));
     }
 
     fn snapshot(&mut self, hist: Hist, part: &Snapshot, now: Boot, changed: &mut Changed) {
@@ -255,9 +246,6 @@ impl Board {
             return;
         };
         self.assembly = None;
-        self.cursor = Some(part.cursor);
-        self.remembered.clear();
-        self.remembered_from = self.cursor;
         let mut before = std::mem::take(&mut self.hot);
         for promoted in keys {
             let hash = hash_of(&promoted.key, hist);
@@ -274,6 +262,12 @@ impl Board {
         }
         let gone = before.into_values().map(|hot| hot.promoted.key);
         changed.demoted.extend(gone);
+        if self.cursor.is_some() && changed.is_empty() {
+            self.steps.push(part.cursor, None);
+        } else {
+            self.steps = Steps::from(part.cursor);
+        }
+        self.cursor = Some(part.cursor);
     }
 
     fn state(&mut self, state: &State, now: Boot) {
@@ -376,16 +370,11 @@ impl Board {
         if since == Some(cursor) {
             return None;
         }
-        let remembered = || {
-            let (since, from) = (since?, self.remembered_from?);
-            let steps = since.number.checked_sub(from.number)?;
-            let event = self.remembered.get(usize::try_from(steps).ok()?)?;
-            (since.term == from.term).then(|| event.clone())
-        };
-        Some(remembered().unwrap_or_else(|| {
+        let Some(next) = since.and_then(|since| self.steps.after(since)) else {
             let keys = self.hot.values().map(|hot| hot.promoted.clone());
-            HotEvent::Reset(cursor, keys.collect())
-        }))
+            return Some(HotEvent::Reset(cursor, keys.collect()));
+        };
+        next.cloned()
     }
 }
 

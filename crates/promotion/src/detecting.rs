@@ -3,13 +3,14 @@
 //! A standby hears what the leader hears and finds what it finds, and says nothing of it. When it comes to lead, it holds what the
 //! cluster held besides what it has found itself, so a change of the leader demotes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hotshelf_hotkeys::message::{Announced, Decided, HASHES_MAX, KEYS_MAX, Snapshot, State, Told};
 use hotshelf_hotkeys::{
-    Decision, Detector, Frame, Health, HotCursor, HotMessage, KeyHash, KeyMap, Limits, Refused,
-    Rules, Sender, Status,
+    Decision, DemotionReason, Detector, Frame, Health, HotCursor, HotMessage, KeyHash, KeyMap,
+    Limits, Refused, Rules, Sender, Status,
 };
 use hotshelf_model::{Boot, Hist, Key};
 
@@ -113,16 +114,46 @@ impl Detecting {
             }
         }
         self.detector.decisions();
-        let mut base: Vec<Told> = Vec::new();
-        for hot in self.detector.hot() {
-            let promotion = hot.promotion;
-            let known = board.promoted(promotion.hash).cloned();
-            let promoted = known.unwrap_or_else(|| Promoted::new(promotion, hot.since));
-            base.push(promoted.told(now));
-        }
+        let hot = self.detector.hot().into_iter();
+        let hot: BTreeMap<KeyHash, Promoted> = hot
+            .map(|hot| (hot.promotion.hash, Promoted::new(hot.promotion, hot.since)))
+            .collect();
+        // What the cluster holds comes first and as it is, so that who follows the decisions goes on where the one before ended.
+        let is_known = board.cursor().is_some();
+        let base: Vec<Told> = match is_known {
+            true => board
+                .hot()
+                .map(|(_, promoted)| promoted.told(now))
+                .collect(),
+            false => hot.values().map(|promoted| promoted.told(now)).collect(),
+        };
         let cursor = HotCursor { term, number: 0 };
         let parts = Snapshot::parts_of(cursor, &base).into_iter();
-        parts.map(HotMessage::Snapshot).collect()
+        let mut messages: Vec<HotMessage> = parts.map(HotMessage::Snapshot).collect();
+        if is_known {
+            messages.extend(decided(cursor.next(), &self.departures(board, &hot, now)));
+        }
+        messages
+    }
+
+    /// What this detector decides otherwise than the one before: what it may not hold, and what it has found.
+    fn departures(
+        &self,
+        board: &Board,
+        hot: &BTreeMap<KeyHash, Promoted>,
+        now: Boot,
+    ) -> Vec<Announced> {
+        let let_go = board.hot().filter(|(hash, _)| !hot.contains_key(hash));
+        let let_go = let_go.map(|(_, promoted)| {
+            let why = match self.rules.forbids(&promoted.key) {
+                true => DemotionReason::Rule,
+                false => DemotionReason::Room,
+            };
+            Announced::Demoted(promoted.key.clone(), why)
+        });
+        let found = hot.iter().filter(|(hash, _)| !board.is_hot(**hash));
+        let found = found.map(|(_, promoted)| Announced::Promoted(promoted.told(now)));
+        let_go.chain(found).collect()
     }
 
     /// What there is to say at once: decisions and questions. A standby says nothing.
@@ -135,15 +166,7 @@ impl Detecting {
             return Vec::new();
         };
         let announced = announced(decisions, board, now);
-        let mut messages = Vec::new();
-        let mut first = cursor.next();
-        for decisions in announced.chunks(KEYS_MAX) {
-            messages.push(HotMessage::Decided(Decided {
-                first,
-                decisions: decisions.to_vec(),
-            }));
-            first.number = first.number.saturating_add(decisions.len() as u64);
-        }
+        let mut messages = decided(cursor.next(), &announced);
         questions.sort_unstable();
         questions.dedup();
         questions.truncate(HASHES_MAX);
@@ -221,6 +244,19 @@ pub(crate) fn snapshot(board: &Board, now: Boot) -> Vec<HotMessage> {
     let keys: Vec<Told> = board.hot().map(|(_, hot)| hot.told(now)).collect();
     let parts = Snapshot::parts_of(cursor, &keys).into_iter();
     parts.map(HotMessage::Snapshot).collect()
+}
+
+/// Messages that tell decisions, the first of which has this cursor.
+fn decided(mut first: HotCursor, announced: &[Announced]) -> Vec<HotMessage> {
+    let mut messages = Vec::new();
+    for decisions in announced.chunks(KEYS_MAX) {
+        messages.push(HotMessage::Decided(Decided {
+            first,
+            decisions: decisions.to_vec(),
+        }));
+        first.number = first.number.saturating_add(decisions.len() as u64);
+    }
+    messages
 }
 
 /// Decisions as they are told, without those that change nothing.

@@ -3,6 +3,7 @@
 use hotshelf_hotkeys::message::Told;
 use hotshelf_hotkeys::{DemotionReason, PromotionReason};
 
+use super::steps::REMEMBERED_MAX;
 use super::*;
 
 const HIST: Hist = Hist(7);
@@ -246,6 +247,39 @@ fn who_follows_is_told_each_decision_or_the_whole() {
             "{unknown}"
         );
     }
+}
+
+#[test]
+fn who_follows_goes_on_across_a_leader_that_begins_with_the_same_keys() {
+    let mut node = Node::begun(&["lamp"]);
+    node.take(&promote(at(1, 1), &["chair"]));
+    assert!(
+        node.take(&snapshots(at(2, 0), &["lamp", "chair"])[0])
+            .is_empty()
+    );
+    assert!(
+        node.take(&snapshots(at(5, 0), &["chair", "lamp"])[0])
+            .is_empty()
+    );
+    for known in [at(1, 1), at(2, 0), at(5, 0)] {
+        assert_eq!(node.board.after(Some(known)), None, "{known}");
+    }
+    node.take(&demote(at(5, 1), "lamp"));
+    let next = node.board.after(Some(at(1, 0))).unwrap();
+    assert_eq!(next.cursor(), at(1, 1));
+    for known in [at(1, 1), at(2, 0), at(5, 0)] {
+        let next = node.board.after(Some(known)).unwrap();
+        assert_eq!(
+            next,
+            HotEvent::Demoted(at(5, 1), key("lamp"), DemotionReason::Cooled)
+        );
+    }
+    // What the first leader has decided that this node never heard of.
+    let whole = node.board.after(Some(at(1, 2))).unwrap();
+    assert!(matches!(whole, HotEvent::Reset(..)));
+    node.take(&snapshots(at(6, 0), &["lamp"])[0]);
+    let whole = node.board.after(Some(at(5, 1))).unwrap();
+    assert!(matches!(whole, HotEvent::Reset(cursor, _) if cursor == at(6, 0)));
 }
 
 #[test]

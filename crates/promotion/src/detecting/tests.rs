@@ -50,18 +50,31 @@ fn knowing(ids: &[&str]) -> Board {
     board(&parts)
 }
 
-fn ids(messages: &[HotMessage]) -> Vec<String> {
-    let [HotMessage::Snapshot(base)] = messages else {
-        panic!("{messages:?}");
+/// What a snapshot at the beginning of term 9 has.
+fn ids(message: &HotMessage) -> Vec<&str> {
+    let HotMessage::Snapshot(base) = message else {
+        panic!("{message:?}");
     };
-    assert_eq!((base.cursor.term, base.cursor.number), (9, 0));
-    let mut ids: Vec<String> = base
-        .keys
-        .iter()
-        .map(|told| told.key.id().to_owned())
-        .collect();
+    assert_eq!(base.cursor, HotCursor { term: 9, number: 0 });
+    let mut ids: Vec<&str> = base.keys.iter().map(|told| told.key.id()).collect();
     ids.sort_unstable();
     ids
+}
+
+/// What the first decision of term 9 and those after it say.
+fn words(message: &HotMessage) -> Vec<String> {
+    let HotMessage::Decided(decided) = message else {
+        panic!("{message:?}");
+    };
+    assert_eq!(decided.first, HotCursor { term: 9, number: 1 });
+    decided.decisions.iter().map(word).collect()
+}
+
+fn word(announced: &Announced) -> String {
+    match announced {
+        Announced::Promoted(told) => format!("+{}", told.key.id()),
+        Announced::Demoted(key, why) => format!("-{} {}", key.id(), why.as_str()),
+    }
 }
 
 /// A second of a key's reads, 2,000 of them, and its name.
@@ -90,7 +103,7 @@ fn surge(detecting: &mut Detecting, id: &str) {
 }
 
 #[test]
-fn a_leader_begins_with_what_was_hot_and_what_it_found_itself() {
+fn a_leader_begins_with_what_was_hot_and_then_tells_what_it_found_itself() {
     let mut standby = detecting(Rules::default(), 1);
     surge(&mut standby, "table");
     let now = START.plus(Duration::from_secs(1));
@@ -98,7 +111,8 @@ fn a_leader_begins_with_what_was_hot_and_what_it_found_itself() {
     assert_eq!(standby.tell(&known, now), [], "a standby says nothing");
     let saved = [told("vase")];
     let base = standby.lead(&known, &saved, 9, now);
-    assert_eq!(ids(&base), ["chair", "lamp", "table"]);
+    assert_eq!(ids(&base[0]), ["chair", "lamp"]);
+    assert_eq!(words(&base[1]), ["+table"]);
     let HotMessage::Snapshot(snapshot) = &base[0] else {
         unreachable!()
     };
@@ -111,11 +125,11 @@ fn what_was_saved_counts_where_nobody_knows_better() {
     let now = START.plus(Duration::from_secs(1));
     let saved = [told("vase")];
     let base = detecting(Rules::default(), 0).lead(&board(&[]), &saved, 9, now);
-    assert_eq!(ids(&base), ["vase"]);
+    assert_eq!((ids(&base[0]), base.len()), (vec!["vase"], 1));
 }
 
 #[test]
-fn what_a_rule_forbids_is_not_taken_over() {
+fn what_a_rule_forbids_is_let_go_at_once() {
     let never = RuleText {
         name: "lamps".to_owned(),
         namespace: None,
@@ -124,7 +138,27 @@ fn what_a_rule_forbids_is_not_taken_over() {
     };
     let rules = Rules::new(500, &[never]).unwrap();
     let base = detecting(rules, 0).lead(&knowing(&["lamp", "chair"]), &[], 9, START);
-    assert_eq!(ids(&base), ["chair"]);
+    assert_eq!(words(&base[1]), ["-lamp rule"]);
+}
+
+#[test]
+fn what_a_leader_with_less_room_cannot_hold_is_let_go_and_said() {
+    let limits = Limits {
+        keys_max: 2,
+        ..Limits::default()
+    };
+    let mut small = Detecting::new(Arc::default(), limits, OWN, HIST, 0, START);
+    let mut known = knowing(&["lamp", "chair", "vase"]);
+    let messages = small.lead(&known, &[], 9, START);
+    let let_go = words(&messages[1]);
+    assert!(
+        matches!(&let_go[..], [one] if one.ends_with(" room")),
+        "{let_go:?}"
+    );
+    for message in &messages {
+        known.take(HIST, message, START);
+    }
+    assert_eq!(known.len(), 2);
 }
 
 #[test]
@@ -201,12 +235,6 @@ fn what_goes_back_and_forth_in_one_turn_is_told_as_it_was() {
         demote("vase"),
     ];
     let announced = announced(decisions, &knowing(&["lamp", "chair"]), START);
-    let words: Vec<String> = announced
-        .iter()
-        .map(|announced| match announced {
-            Announced::Promoted(told) => format!("+{}", told.key.id()),
-            Announced::Demoted(key, _) => format!("-{}", key.id()),
-        })
-        .collect();
-    assert_eq!(words, ["-chair", "+table", "-table"]);
+    let words: Vec<String> = announced.iter().map(word).collect();
+    assert_eq!(words, ["-chair room", "+table", "-table room"]);
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use hotshelf_engine::{Cache, EngineSettings, HotReason};
 use hotshelf_hotkeys::Rules;
 use hotshelf_model::{
-    Bus, Clock, FreshnessPolicy, Id, Key, Namespace, NamespaceName, Shape, Variant, VariantSchema,
+    Bus, Clock, ClusterLeases, FreshnessPolicy, Id, Key, Namespace, NamespaceName, Shape, Variant,
+    VariantSchema,
 };
 use hotshelf_promotion::{Cluster, Counter, HotKeys, Promoter, PromoterSettings};
 use hotshelf_testkit::{FakeBus, FakeHub, FakeOrigin, ManualClock};
@@ -17,6 +18,8 @@ const STEP: Duration = Duration::from_millis(10);
 pub(crate) struct Nodes {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) origin: Arc<FakeOrigin>,
+    /// Where nodes that start from now on ask for a seat.
+    pub(crate) leases: Arc<dyn ClusterLeases>,
     pub(crate) hub: Arc<FakeHub>,
     pub(crate) all: Vec<Node>,
     pub(crate) rules: Rules,
@@ -48,6 +51,7 @@ impl Nodes {
         }
         Nodes {
             clock,
+            leases: Arc::clone(&origin) as _,
             origin,
             hub: FakeHub::new(1),
             all: Vec::new(),
@@ -91,7 +95,7 @@ impl Nodes {
         };
         let cluster = bus.clone().map(|bus| Cluster {
             bus: bus as Arc<dyn Bus>,
-            leases: Arc::clone(&self.origin) as _,
+            leases: Arc::clone(&self.leases),
         });
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         let (prepared, counter) = Promoter::prepare(settings, Arc::clone(&clock), cluster);
