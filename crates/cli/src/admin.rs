@@ -41,6 +41,13 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl Refused {
+    /// Whether the same request may succeed in a while.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
+    }
+}
+
 impl Admin {
     /// The node that the arguments name, which has `deadline` for each answer.
     pub(crate) fn new(args: &AdminArgs, deadline: Duration) -> anyhow::Result<Self> {

@@ -19,8 +19,8 @@ pub(crate) use cluster::{
 };
 pub(crate) use load::LoadArgs;
 pub(crate) use warm::{
-    WarmCommand, WarmJobArgs, WarmListArgs, WarmNodeArgs, WarmRunArgs, WarmSourceArgs,
-    WarmVerifyArgs, WarmWishArgs,
+    WarmCommand, WarmJobArgs, WarmListArgs, WarmRunArgs, WarmSourceArgs, WarmVerifyArgs,
+    WarmWishArgs,
 };
 
 /// A multi-level cache for hot product-detail reads.

@@ -1,6 +1,5 @@
 //! `hotshelf warm`: plans, starts, follows and verifies warm-ups over the admin API of a node.
 
-mod admin;
 mod ids;
 mod told;
 mod verify;
@@ -12,22 +11,19 @@ use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
+use crate::admin::{self, Admin};
 use crate::args::{WarmCommand, WarmJobArgs, WarmListArgs, WarmRunArgs, WarmWishArgs};
+use crate::exit::LIMIT;
 use crate::output::print;
 use crate::progress;
-use admin::Admin;
 
-/// A limit was not kept: the plan does not fit, or the coverage is below what is required.
-const LIMIT: u8 = 5;
+/// How long a node has to answer: a plan reads the database, and a body may hold a million ids.
+const DEADLINE: Duration = Duration::from_mins(2);
 /// How often a job is looked at while it is followed.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(command: &WarmCommand) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting")?;
-    runtime.block_on(async {
+    admin::run(async {
         match command {
             WarmCommand::Plan(args) => plan(args).await,
             WarmCommand::Run(args) => start(args).await,
@@ -58,7 +54,7 @@ fn wish(args: &WarmWishArgs) -> anyhow::Result<Value> {
 }
 
 async fn plan(args: &WarmWishArgs) -> anyhow::Result<ExitCode> {
-    let admin = Admin::new(&args.node)?;
+    let admin = Admin::new(&args.node, DEADLINE)?;
     let plan = admin.post("/admin/v1/warm/plans", &wish(args)?).await?;
     match args.json {
         true => print(format!("{plan}\n"))?,
@@ -75,7 +71,7 @@ fn fits(plan: &Value) -> ExitCode {
 }
 
 async fn start(args: &WarmRunArgs) -> anyhow::Result<ExitCode> {
-    let admin = Admin::new(&args.wish.node)?;
+    let admin = Admin::new(&args.wish.node, DEADLINE)?;
     let mut wish = wish(&args.wish)?;
     if !args.force {
         let plan = admin.post("/admin/v1/warm/plans", &wish).await?;
@@ -143,7 +139,7 @@ async fn follow(admin: &Admin, job: u64) -> anyhow::Result<Value> {
 }
 
 async fn list(args: &WarmListArgs) -> anyhow::Result<ExitCode> {
-    let admin = Admin::new(&args.node)?;
+    let admin = Admin::new(&args.node, DEADLINE)?;
     let jobs = admin.get("/admin/v1/warm/jobs").await?;
     match args.json {
         true => print(format!("{jobs}\n"))?,
@@ -156,7 +152,7 @@ async fn list(args: &WarmListArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn change(args: &WarmJobArgs, wish: &str) -> anyhow::Result<ExitCode> {
-    let admin = Admin::new(&args.node)?;
+    let admin = Admin::new(&args.node, DEADLINE)?;
     let who = percent_encoding::utf8_percent_encode(&args.who, percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/admin/v1/warm/jobs/{}/{wish}?who={who}", args.job);
     let job = admin.post(&path, &json!({})).await?;

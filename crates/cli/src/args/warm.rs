@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, Subcommand};
 use hotshelf_access_log::parse::{Format, OWN_PATHS};
 use hotshelf_model::NamespaceName;
 
-use super::{key_value, log_format, namespace};
+use super::{AdminArgs, key_value, log_format, namespace};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WarmCommand {
@@ -26,42 +26,11 @@ pub(crate) enum WarmCommand {
     Cancel(WarmJobArgs),
 }
 
-/// Which node to ask, and as whom.
-#[derive(ClapArgs)]
-pub(crate) struct WarmNodeArgs {
-    /// The admin listener of the node to ask.
-    #[arg(
-        long = "admin",
-        default_value = "http://127.0.0.1:7401",
-        value_name = "URL"
-    )]
-    pub(crate) url: String,
-    /// The token to show. Other people on this machine see what stands on a command line: better to give a file, or the environment.
-    #[arg(
-        long,
-        env = "HOTSHELF_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    pub(crate) token: Option<String>,
-    /// A file that holds the token; beats the environment.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-}
-
-/// Without the token.
-impl std::fmt::Debug for WarmNodeArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("WarmNodeArgs");
-        shown.field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
 /// What is to be warm. Sources add up; what is excluded is left out of all of them.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WarmWishArgs {
     #[command(flatten)]
-    pub(crate) node: WarmNodeArgs,
+    pub(crate) node: AdminArgs,
     #[command(flatten)]
     pub(crate) sources: WarmSourceArgs,
     /// The namespace.
@@ -142,7 +111,7 @@ pub(crate) struct WarmRunArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WarmVerifyArgs {
     #[command(flatten)]
-    pub(crate) node: WarmNodeArgs,
+    pub(crate) node: AdminArgs,
     /// The job's number.
     pub(crate) job: u64,
     /// Looks at so many ids at equal distances, and not at all of them.
@@ -159,7 +128,7 @@ pub(crate) struct WarmVerifyArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WarmListArgs {
     #[command(flatten)]
-    pub(crate) node: WarmNodeArgs,
+    pub(crate) node: AdminArgs,
     /// Prints JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -168,7 +137,7 @@ pub(crate) struct WarmListArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct WarmJobArgs {
     #[command(flatten)]
-    pub(crate) node: WarmNodeArgs,
+    pub(crate) node: AdminArgs,
     /// The job's number.
     pub(crate) job: u64,
     /// Who wishes it, to be kept with the job.

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::LIMIT;
-use super::admin::Admin;
+use super::DEADLINE;
+use crate::admin::Admin;
 use crate::args::WarmVerifyArgs;
+use crate::exit::LIMIT;
 use crate::output::print;
 use crate::progress;
 
@@ -23,7 +24,7 @@ struct NodeCoverage {
 }
 
 pub(super) async fn verify(args: &WarmVerifyArgs) -> anyhow::Result<ExitCode> {
-    let admin = Admin::new(&args.node)?;
+    let admin = Admin::new(&args.node, DEADLINE)?;
     let job = admin
         .get(&format!("/admin/v1/warm/jobs/{}", args.job))
         .await?;
@@ -66,7 +67,7 @@ async fn others(admin: &Admin, job: &Value, wanted: &[&str]) -> anyhow::Result<V
         return Ok(Vec::new());
     }
     let known = match admin.get("/admin/v1/nodes").await {
-        Err(refused) if Admin::is_unknown(&refused) => Value::Null,
+        Err(refused) if refused.status == Some(404) => Value::Null,
         known => known?,
     };
     let named: Vec<&Value> = job["nodes"].as_array().into_iter().flatten().collect();
