@@ -26,8 +26,8 @@ section! {
     /// The most that a node sends of its counts ten times a second; above it, counts of keys that are read little are sampled.
     frame_bytes_max: usize = FRAME_BUDGET, count(256, FRAME_BUDGET_MAX as u64);
     /// Rules; the first that matches a key speaks of it. Each has a `name`, an `action` (`threshold`: hot from its `threshold` on, in
-    /// reads per second over all nodes; `never`; `always`: hot as long as it is read at all), and, if it is not about all keys, a
-    /// `namespace` and an `id`, a regular expression that the whole id matches. They hold, with `threshold`, until rules are set with
+    /// reads per second over all nodes; `never`; `always`: hot at a tenth of the least threshold of all; what is to be held whether it is read
+    /// or not is pinned), and, if it is not about all keys, a `namespace` and an `id`, a regular expression that the whole id matches. They hold, with `threshold`, until rules are set with
     /// `hotshelf hot rules set`, and again when those are cleared.
     rule: Vec<RawHotRule>, HotRules, unset "`threshold` for all keys", example "[{ name = \"stars\", namespace = \"products\", id = \"TV-.*\", action = \"threshold\", threshold = 200 }]";
 }

@@ -1,7 +1,27 @@
 //! What only SQLite does.
 
+use hotshelf_model::{ChangeLog as _, Position};
+
 use super::shop::{product, shop};
 use crate::Dialect;
+
+#[tokio::test]
+async fn who_followed_an_empty_log_goes_on_with_its_first_rows_until_they_are_pruned() {
+    let shop = shop(Dialect::Sqlite, "", Vec::new()).await;
+    let empty = shop.origin.poll(Position(0)).await.unwrap();
+    assert_eq!(
+        (empty.head.position, empty.known_nonce),
+        (Position(0), Some(0))
+    );
+    shop.upsert(&[product("a", "A")]).await;
+    let begun = shop.origin.poll(empty.head.position).await.unwrap();
+    assert!(begun.head.position > Position(0));
+    assert_eq!(begun.known_nonce, Some(empty.head_nonce));
+    shop.recorded_by("DELETE FROM cache_log WHERE pos = 1")
+        .await;
+    let pruned = shop.origin.poll(empty.head.position).await.unwrap();
+    assert_eq!(pruned.known_nonce, None);
+}
 
 #[tokio::test]
 async fn the_file_is_made_with_its_folder_and_keeps_commits_through_a_power_loss() {
