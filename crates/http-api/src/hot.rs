@@ -4,7 +4,6 @@ pub(crate) mod rules;
 pub(crate) mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -12,11 +11,11 @@ use bytes::Bytes;
 use hotshelf_hotkeys::PromotionReason;
 use hotshelf_model::{Key, Role, Version};
 use hotshelf_promotion::{HotKeyView, HotKeys, HotView, LiveRules};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::json_body::{self, millis};
 use crate::problem::{Problem, ProblemBody};
 use crate::request_id::RequestId;
 use crate::state::ApiState;
@@ -118,8 +117,8 @@ impl<'a> HotBody<'a> {
             leader: view.leader,
             leads: view.leads,
             health: view.health.as_str(),
-            lag_ms: ms(view.lag),
-            silence_ms: view.silence.map(ms),
+            lag_ms: millis(view.lag),
+            silence_ms: view.silence.map(millis),
             nodes: view.nodes,
             sampled_tau: view.sampled_tau,
             keys: view.keys.iter().map(HotKeyBody::of).collect(),
@@ -138,8 +137,8 @@ impl<'a> HotKeyBody<'a> {
             key: KeyBody::of(&view.key),
             rate: view.rate,
             share: view.share,
-            onset_ms: ms(view.onset),
-            decided_ms: ms(view.decided),
+            onset_ms: millis(view.onset),
+            decided_ms: millis(view.decided),
             why: view.why.map(PromotionReason::as_str),
             window: surge.map(|(window, _)| window),
             sigmas: surge.map(|(_, sigmas)| sigmas),
@@ -151,10 +150,6 @@ impl<'a> HotKeyBody<'a> {
             nodes: view.nodes,
         }
     }
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is hot, as this node knows it.
@@ -198,16 +193,7 @@ fn answer(
 }
 
 fn json(body: &impl Serialize) -> http::Response<Bytes> {
-    let mut response = http::Response::new(Bytes::from(to_json(body)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn to_json(body: &impl Serialize) -> Vec<u8> {
-    // Strings and numbers always serialise.
-    serde_json::to_vec(body).unwrap_or_default()
+    json_body::answer(StatusCode::OK, body)
 }
 
 #[cfg(test)]

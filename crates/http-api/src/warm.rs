@@ -10,10 +10,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use hotshelf_model::{Error, FieldProblem, Role, WarmChange, WarmJob, WarmJobId, WarmState};
 use hotshelf_warm::{CoverageAsked, WarmWish, Warmer};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use serde::Serialize;
+use http::{HeaderMap, StatusCode, Uri};
 
+use crate::json_body::answer;
 use crate::problem::{Problem, ProblemBody, log_failure};
 use crate::request_body;
 use crate::request_id::RequestId;
@@ -288,17 +287,6 @@ fn stretch(query: &str) -> Result<CoverageAsked, Problem> {
 fn failed(error: &Error, request_id: &RequestId) -> Problem {
     log_failure("warm-up", error, request_id);
     Problem::of_write(error)
-}
-
-fn answer(status: StatusCode, body: &impl Serialize) -> http::Response<Bytes> {
-    // Strings, numbers and lists of them always serialise.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = http::Response::new(Bytes::from(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 fn respond(answer: Answer, request_id: &RequestId) -> Response {

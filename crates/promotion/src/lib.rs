@@ -26,6 +26,8 @@ mod metrics;
 mod names;
 mod saved;
 mod seats;
+#[cfg(test)]
+mod testing;
 
 pub use board::{Board, Changed, HotKeyView, HotView};
 pub use counting::Counter;

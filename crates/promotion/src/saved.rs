@@ -102,23 +102,16 @@ fn write(path: &Path, hist: Hist, parts: &[HotMessage]) -> io::Result<()> {
 mod tests {
     use std::time::SystemTime;
 
+    use hotshelf_hotkeys::HotCursor;
     use hotshelf_hotkeys::message::Snapshot;
-    use hotshelf_hotkeys::{HotCursor, PromotionReason};
-    use hotshelf_model::Key;
 
     use super::*;
+    use crate::testing::told;
 
     fn parts(count: usize) -> Vec<HotMessage> {
-        let told = |number| Told {
-            key: Key::parse(&format!("products//P{number}")).unwrap(),
-            bytes: 100,
-            rate: 700.0,
-            share: 0.1,
-            onset_ms: 300,
-            decided_ms: 2,
-            why: PromotionReason::Rule,
-        };
-        let keys: Vec<Told> = (0..count).map(told).collect();
+        let keys: Vec<Told> = (0..count)
+            .map(|number| told(&format!("P{number}")))
+            .collect();
         let cursor = HotCursor { term: 1, number: 0 };
         let parts = Snapshot::parts_of(cursor, &keys).into_iter();
         parts.map(HotMessage::Snapshot).collect()

@@ -1,32 +1,16 @@
 //! Decisions are carried out once and in order, gaps are noticed, snapshots reconcile, and nothing that is missing demotes.
 
+use hotshelf_hotkeys::DemotionReason;
 use hotshelf_hotkeys::message::Told;
-use hotshelf_hotkeys::{DemotionReason, PromotionReason};
 
 use super::steps::REMEMBERED_MAX;
 use super::*;
+use crate::testing::{HIST, key, told};
 
-const HIST: Hist = Hist(7);
 const START: Boot = Boot(3_600_000_000_000);
-
-fn key(id: &str) -> Key {
-    Key::parse(&format!("products//{id}")).unwrap()
-}
 
 fn at(term: u64, number: u64) -> HotCursor {
     HotCursor { term, number }
-}
-
-fn told(id: &str) -> Told {
-    Told {
-        key: key(id),
-        bytes: 100,
-        rate: 700.0,
-        share: 0.1,
-        onset_ms: 300,
-        decided_ms: 2,
-        why: PromotionReason::Rule,
-    }
 }
 
 fn promote(first: HotCursor, ids: &[&str]) -> HotMessage {

@@ -5,29 +5,13 @@ use hotshelf_hotkeys::{
 };
 
 use super::*;
+use crate::testing::{HIST, key, told};
 
-const HIST: Hist = Hist(7);
 const START: Boot = Boot(3_600_000_000_000);
 const OWN: Sender = Sender {
     node: 1,
     incarnation: 2,
 };
-
-fn key(id: &str) -> Key {
-    Key::parse(&format!("products//{id}")).unwrap()
-}
-
-fn told(id: &str) -> Told {
-    Told {
-        key: key(id),
-        bytes: 100,
-        rate: 700.0,
-        share: 0.1,
-        onset_ms: 300,
-        decided_ms: 2,
-        why: PromotionReason::Rule,
-    }
-}
 
 fn detecting(rules: Rules, seat: usize) -> Detecting {
     Detecting::new(Arc::new(rules), Limits::default(), OWN, HIST, seat, START)

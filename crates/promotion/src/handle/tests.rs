@@ -2,26 +2,11 @@
 
 use std::time::Duration;
 
-use hotshelf_hotkeys::PromotionReason;
-use hotshelf_hotkeys::message::{Announced, Decided, Snapshot, Told};
-use hotshelf_model::Key;
+use hotshelf_hotkeys::message::{Announced, Decided, Snapshot};
 use hotshelf_testkit::ManualClock;
 
 use super::*;
-
-const HIST: Hist = Hist(7);
-
-fn told(id: &str) -> Told {
-    Told {
-        key: Key::parse(&format!("products//{id}")).unwrap(),
-        bytes: 100,
-        rate: 700.0,
-        share: 0.1,
-        onset_ms: 300,
-        decided_ms: 2,
-        why: PromotionReason::Rule,
-    }
-}
+use crate::testing::{HIST, told};
 
 #[tokio::test]
 async fn who_waits_is_woken_by_each_decision() {
