@@ -258,3 +258,40 @@ async fn a_newcomer_leaves_the_lead_to_who_knows_what_is_hot() {
         })
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_history_renewed_while_a_key_is_hot_begins_everything_anew() {
+    let mut nodes = Nodes::settled(4).await;
+    nodes.read_everywhere("lamp", 1000);
+    nodes
+        .until("it is hot everywhere", |nodes| {
+            nodes.is_hot_everywhere("lamp")
+        })
+        .await;
+    let all = nodes.all.iter();
+    let mut decisions: Vec<_> = all.map(|node| node.hot_keys().decisions(None)).collect();
+    for decisions in &mut decisions {
+        decisions.try_next();
+    }
+    nodes.origin.renew_hist();
+    nodes
+        .until("what was hot is forgotten", |nodes| {
+            !nodes.is_hot_anywhere("lamp")
+        })
+        .await;
+    nodes
+        .until("it is found again", |nodes| nodes.is_hot_everywhere("lamp"))
+        .await;
+    assert_eq!(nodes.leaders().len(), 1);
+    for decisions in &mut decisions {
+        assert!(matches!(decisions.try_next(), Some(HotEvent::Reset(..))));
+    }
+    for _ in 0..40 {
+        nodes.pass(Duration::from_millis(500)).await;
+        assert!(nodes.is_hot_everywhere("lamp"));
+    }
+    nodes.read_everywhere("chair", 1000);
+    nodes
+        .until("the rest is let go", |nodes| !nodes.is_hot_anywhere("lamp"))
+        .await;
+}
