@@ -27,7 +27,7 @@ pub(crate) use warm::{
 #[derive(Debug, Parser)]
 #[command(name = "hotshelf", version, about, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`, `warm plan`, `warm run`, `warm verify`), 6 a node is missing or did not answer (`nodes`, `explain`, `stats`), 7 a node would serve as fresh what is not the database's (`explain`)."
+    after_help = "Exit codes: 0 done, 1 failed, 2 the command line could not be read, 4 not found (`get`), 5 a limit was not kept (`load`, `warm plan`, `warm run`, `warm verify`), 6 a node is missing or did not answer (`nodes`, `explain`, `stats`, `warm verify`), 7 a node would serve as fresh what is not the database's (`explain`)."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::DEADLINE;
 use crate::admin::Admin;
 use crate::args::WarmVerifyArgs;
-use crate::exit::LIMIT;
+use crate::exit::{INCOMPLETE, LIMIT};
 use crate::output::print;
 use crate::progress;
 
@@ -39,8 +39,12 @@ pub(super) async fn verify(args: &WarmVerifyArgs) -> anyhow::Result<ExitCode> {
         .sample
         .map_or(1, |sample| ids.div_ceil(sample.max(1)).max(1));
     let mut nodes = vec![node(&admin, args.job, ids, step).await?];
-    for url in others(&admin, &job, &wanted).await? {
-        nodes.push(node(&admin.at(&url), args.job, ids, step).await?);
+    let others = match wanted.iter().any(|tier| *tier != "l2") {
+        true => Others::of(&known_nodes(&admin).await?, &job),
+        false => Others::default(),
+    };
+    for url in &others.urls {
+        nodes.push(node(&admin.at(url), args.job, ids, step).await?);
     }
     let least = nodes
         .iter()
@@ -52,32 +56,58 @@ pub(super) async fn verify(args: &WarmVerifyArgs) -> anyhow::Result<ExitCode> {
         .fold(100.0, f64::min);
     let good = args.require.is_none_or(|require| least >= require);
     match args.json {
-        true => print(format!("{}\n", report(args.job, &nodes, least, good)))?,
-        false => print(text(&nodes, &wanted, least, args.require))?,
+        true => print(format!(
+            "{}\n",
+            report(args.job, &nodes, &others.missing, least, good)
+        ))?,
+        false => {
+            let missing = others.missing.iter();
+            let missing: String = missing
+                .map(|name| format!("{name}: missing, and not asked\n"))
+                .collect();
+            print(text(&nodes, &wanted, least, args.require) + &missing)?;
+        }
     }
-    Ok(match good {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(LIMIT),
+    Ok(match (good, others.missing.is_empty()) {
+        (true, true) => ExitCode::SUCCESS,
+        (true, false) => ExitCode::from(INCOMPLETE),
+        (false, _) => ExitCode::from(LIMIT),
     })
 }
 
-/// The other nodes whose own tiers the job fills, as the one that was asked knows them.
-async fn others(admin: &Admin, job: &Value, wanted: &[&str]) -> anyhow::Result<Vec<String>> {
-    if !wanted.iter().any(|tier| *tier != "l2") {
-        return Ok(Vec::new());
+/// The nodes of the cluster; none of an older node, which does not tell.
+async fn known_nodes(admin: &Admin) -> anyhow::Result<Value> {
+    match admin.get("/admin/v1/nodes").await {
+        Err(refused) if refused.status == Some(404) => Ok(Value::Null),
+        known => Ok(known?),
     }
-    let known = match admin.get("/admin/v1/nodes").await {
-        Err(refused) if refused.status == Some(404) => Value::Null,
-        known => known?,
-    };
-    let named: Vec<&Value> = job["nodes"].as_array().into_iter().flatten().collect();
-    let others = known["nodes"].as_array().into_iter().flatten();
-    let others = others.filter(|node| {
-        let is_wanted = named.is_empty() || named.contains(&&node["name"]);
-        node["answering"] != true && node["present"] == true && is_wanted
-    });
-    let urls = others.filter_map(|node| node["admin"].as_str().map(str::to_owned));
-    Ok(urls.collect())
+}
+
+/// The other nodes whose own tiers a job fills, as the one that was asked knows them.
+#[derive(Debug, Default, PartialEq)]
+struct Others {
+    urls: Vec<String>,
+    /// The names of those that are not there.
+    missing: Vec<String>,
+}
+
+impl Others {
+    fn of(known: &Value, job: &Value) -> Self {
+        let named: Vec<&Value> = job["nodes"].as_array().into_iter().flatten().collect();
+        let mut others = Others::default();
+        for node in known["nodes"].as_array().into_iter().flatten() {
+            let is_wanted = named.is_empty() || named.contains(&&node["name"]);
+            if node["answering"] == true || !is_wanted {
+                continue;
+            }
+            let text = |field: &str| node[field].as_str().unwrap_or_default().to_owned();
+            match node["present"] == true {
+                true => others.urls.push(text("admin")),
+                false => others.missing.push(text("name")),
+            }
+        }
+        others
+    }
 }
 
 async fn node(admin: &Admin, job: u64, ids: u64, step: u64) -> anyhow::Result<NodeCoverage> {
@@ -143,7 +173,7 @@ fn text(nodes: &[NodeCoverage], wanted: &[&str], least: f64, require: Option<f64
     text
 }
 
-fn report(job: u64, nodes: &[NodeCoverage], least: f64, good: bool) -> Value {
+fn report(job: u64, nodes: &[NodeCoverage], missing: &[String], least: f64, good: bool) -> Value {
     let nodes = nodes.iter().map(|node| {
         let tiers = node.tiers.iter().map(|(tier, counts)| {
             let counts: serde_json::Map<String, Value> = NAMES
@@ -157,5 +187,28 @@ fn report(job: u64, nodes: &[NodeCoverage], least: f64, good: bool) -> Value {
         json!({"node": node.node, "keys": node.keys, "absent": node.absent, "tiers": tiers})
     });
     let nodes: Vec<Value> = nodes.collect();
-    json!({"job": job, "least_percent": least, "good": good, "nodes": nodes})
+    json!({"job": job, "least_percent": least, "good": good, "nodes": nodes, "missing": missing})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_the_job_that_is_missing_is_not_passed_over() {
+        let node = |name: &str, present: bool, answering: bool| json!({ "name": name, "admin": format!("http://{name}:7401"), "present": present, "answering": answering });
+        let known = json!({ "nodes": [node("a", true, true), node("b", true, false), node("c", false, false)] });
+        let others = |nodes: Value| Others::of(&known, &json!({ "nodes": nodes }));
+        let all = Others {
+            urls: vec!["http://b:7401".to_owned()],
+            missing: vec!["c".to_owned()],
+        };
+        assert_eq!(others(json!([])), all);
+        let none_missing = Others {
+            missing: Vec::new(),
+            ..all
+        };
+        assert_eq!(others(json!(["a", "b"])), none_missing);
+        assert_eq!(Others::of(&Value::Null, &json!({})), Others::default());
+    }
 }
