@@ -101,8 +101,9 @@ pub(crate) fn sections() -> Vec<Section> {
 section! {
     /// This process.
     RawNode "node"
-    /// What this node is called: in its log when it starts, at NATS, and, as a number, in the entries that it fills.
-    name: String, Text, unset "the machine's host name", example "\"shop-1\"";
+    /// What this node is called: in its log when it starts, in the list of nodes, at NATS, and, as a number, in the entries that it fills.
+    /// No two nodes of a cluster have the same name.
+    name: String, Text, unset "the machine's host name and the port of `http.listen`", example "\"shop-1\"";
     /// The folder of everything that this node keeps on disk. Relative paths start at the working directory.
     data_dir: PathBuf = "./data".into(), Path;
     /// How long the node goes on answering after SIGTERM or Ctrl-C while `/readyz` says that it drains, so that load balancers look elsewhere

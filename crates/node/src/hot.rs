@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use hotshelf_config::Config;
-use hotshelf_http_api::ListenAddress;
 use hotshelf_model::Clock;
 use hotshelf_promotion::{Cluster, Counter, Limits, Prepared, Promoter, PromoterSettings};
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::settings;
+use crate::settings::NodeName;
 
 /// The file of the hot set, in `node.data_dir`.
 const SNAPSHOT: &str = "hot.snapshot";
@@ -16,14 +14,14 @@ const SNAPSHOT: &str = "hot.snapshot";
 /// Prepares to look for hot keys, where the configuration wants that. Without a cluster, the node's own reads are all there are.
 pub(crate) fn prepare(
     config: &Config,
-    address: &ListenAddress,
+    node: &NodeName,
     clock: &Arc<dyn Clock>,
     cluster: Option<Cluster>,
 ) -> Option<(Prepared, Counter)> {
     let hot = config.hot();
     let l1_bytes = config.l1().bytes_max as u64;
     let settings = PromoterSettings {
-        node: number(config, address),
+        node: node.number,
         rules: hot.rules.clone(),
         limits: Limits {
             keys_max: hot.keys_max,
@@ -35,13 +33,4 @@ pub(crate) fn prepare(
     let clock = Arc::clone(clock);
     hot.enabled
         .then(|| Promoter::prepare(settings, clock, cluster))
-}
-
-/// Frames of two nodes of one number would be taken for those of one. Names that were given differ; those of machines may have several nodes.
-fn number(config: &Config, address: &ListenAddress) -> u32 {
-    if config.node().name.is_some() {
-        return settings::node_number(config);
-    }
-    let place = format!("{} {address:?}", settings::node_name(config));
-    u32::try_from(xxh3_64(place.as_bytes()) >> 32).unwrap_or_default()
 }

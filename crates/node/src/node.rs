@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::origins::Origins;
 use crate::process::Process;
 use crate::recording::Reads;
+use crate::settings::NodeName;
 use crate::tiers::{self, Tiers};
 use crate::{bus, hot, origins, settings, warm};
 
@@ -93,24 +94,25 @@ impl Node {
     /// # Errors
     /// A folder, a socket or an address that cannot be used; a query that is malformed.
     pub async fn start(config: &Config, process: &Process) -> anyhow::Result<Self> {
-        tracing::info!(name = settings::node_name(config), "starting");
         let clock: Arc<dyn Clock> = Arc::new(BootClock);
         let http = settings::http(config);
         let listeners = Listeners::bind(config, http.backlog)?;
+        let addresses = listeners.addresses();
+        let name = NodeName::of(config, &addresses.public);
+        tracing::info!(name = name.name, number = name.number, "starting");
         let origins = origins::open(config).await?;
         let builder = Cache::builder(origins.change_log())
-            .settings(settings::engine(config))
+            .settings(settings::engine(config, &name))
             .clock(Arc::clone(&clock));
         let builder = origins.add_leases(config, builder);
-        let bus = bus::open(config)?;
+        let bus = bus::open(config, &name)?;
         let builder = match &bus {
             Some(bus) => builder.bus(Arc::clone(bus)),
             None => builder,
         };
         let cluster = bus.zip(origins.leases(config));
         let cluster = cluster.map(|(bus, leases)| Cluster { bus, leases });
-        let address = &listeners.addresses().public;
-        let (promoter, counter) = hot::prepare(config, address, &clock, cluster).unzip();
+        let (promoter, counter) = hot::prepare(config, &name, &clock, cluster).unzip();
         let reads = Reads::start(config, &clock, counter)?;
         let builder = match &reads {
             Some(reads) => builder.observer(Arc::clone(&reads.observer)),
@@ -123,10 +125,9 @@ impl Node {
             .as_ref()
             .map(|promoter| hot_api(promoter, &origins));
         let (hot, rules) = hot.unzip();
-        let addresses = listeners.addresses();
-        let facts = settings::facts(config, &addresses.admin);
+        let (warmer, warming) = warm::start(config, &name, &origins, &cache, &clock);
+        let facts = settings::facts(config, name, &addresses.admin);
         let membership = Membership::new(facts, origins.nodes(), Arc::clone(&clock));
-        let (warmer, warming) = warm::start(config, &origins, &cache, &clock);
         let state = ApiState::new(ApiParts {
             cache: cache.clone(),
             recorder: process.recorder.clone(),

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// A request may wait for its body and then for the read; what is left is for sending.
 const REQUEST_SLACK: Duration = Duration::from_secs(5);
 
-pub(crate) fn engine(config: &Config) -> EngineSettings {
+pub(crate) fn engine(config: &Config, node: &NodeName) -> EngineSettings {
     let (origin, coherence) = (config.origin(), config.coherence());
     let defaults = EngineSettings::default();
     EngineSettings {
@@ -47,7 +47,7 @@ pub(crate) fn engine(config: &Config) -> EngineSettings {
             documents_per_fetch_max: origin.batch_documents_max,
         },
         hot: hot_set(config.hot()),
-        node: node_number(config),
+        node: node.number,
         ..defaults
     }
 }
@@ -60,26 +60,37 @@ fn hot_set(hot: &HotConfig) -> HotSettings {
     }
 }
 
-/// What the node is called: as configured, or as the machine is.
-pub(crate) fn node_name(config: &Config) -> String {
-    config.node().name.clone().unwrap_or_else(machine_name)
+/// What a node is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NodeName {
+    pub(crate) name: String,
+    /// A short number for what is written often: entries, frames and messages.
+    pub(crate) number: u32,
+}
+
+impl NodeName {
+    /// As configured, or after the machine and the port that its public listener has there: a machine may have several nodes.
+    pub(crate) fn of(config: &Config, public: &ListenAddress) -> Self {
+        let name = config.node().name.clone();
+        let name = name.unwrap_or_else(|| match public {
+            ListenAddress::Tcp(address) => format!("{}:{}", machine_name(), address.port()),
+            ListenAddress::Unix(_) => machine_name(),
+        });
+        let number = u32::try_from(xxh3_64(name.as_bytes()) >> 32).unwrap_or_default();
+        NodeName { name, number }
+    }
 }
 
 fn machine_name() -> String {
     uname().nodename().to_string_lossy().into_owned()
 }
 
-/// A short number for people who ask which node filled an entry.
-pub(crate) fn node_number(config: &Config) -> u32 {
-    u32::try_from(xxh3_64(node_name(config).as_bytes()) >> 32).unwrap_or_default()
-}
-
 /// What the node says of itself to others.
-pub(crate) fn facts(config: &Config, admin: &ListenAddress) -> NodeFacts {
+pub(crate) fn facts(config: &Config, node: NodeName, admin: &ListenAddress) -> NodeFacts {
     let advertise = config.admin().advertise.clone();
     NodeFacts {
-        name: node_name(config),
-        number: node_number(config),
+        name: node.name,
+        number: node.number,
         admin: advertise.unwrap_or_else(|| derived_url(admin)),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
@@ -210,7 +221,7 @@ pub(crate) fn rocks(
     }
 }
 
-pub(crate) fn nats(config: &Config, bus: &NatsConfig) -> NatsSettings {
+pub(crate) fn nats(bus: &NatsConfig, node: &NodeName) -> NatsSettings {
     let defaults = NatsSettings::default();
     NatsSettings {
         urls: bus.urls.iter().map(|url| url.expose().to_owned()).collect(),
@@ -231,7 +242,7 @@ pub(crate) fn nats(config: &Config, bus: &NatsConfig) -> NatsSettings {
         ping_interval: bus.ping_interval,
         reconnect_min: bus.reconnect_min,
         reconnect_max: bus.reconnect_max,
-        name: node_name(config),
+        name: node.name.clone(),
         stream_check_interval: defaults.stream_check_interval,
     }
 }
@@ -254,22 +265,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_called_as_its_machine_unless_it_has_a_name() {
-        let named = |name: Option<&str>| {
+    fn a_node_is_called_after_its_machine_and_port_unless_it_has_a_name() {
+        let named = |name: Option<&str>, port: u16| {
             let flag = name.map(|name| ("node.name".to_owned(), name.to_owned()));
             let sources = Sources {
                 flags: flag.into_iter().collect(),
                 ..Sources::default()
             };
             let (config, _) = Config::load(&sources).unwrap();
-            (node_name(&config), node_number(&config))
+            let public = ListenAddress::Tcp(([127, 0, 0, 1], port).into());
+            NodeName::of(&config, &public)
         };
         let machine = Command::new("uname").arg("-n").output().unwrap().stdout;
-        let (name, number) = named(None);
-        assert_eq!(name, String::from_utf8(machine).unwrap().trim());
-        let (given, other) = named(Some("shop-1"));
-        assert_eq!(given, "shop-1");
-        assert_ne!(number, other);
+        let machine = String::from_utf8(machine).unwrap();
+        let (first, second) = (named(None, 7400), named(None, 7500));
+        assert_eq!(first.name, format!("{}:7400", machine.trim()));
+        assert_ne!(first.number, second.number);
+        let given = named(Some("shop-1"), 7400);
+        assert_eq!(given.name, "shop-1");
+        assert_eq!(given, named(Some("shop-1"), 7500));
     }
 
     #[test]
@@ -292,7 +306,8 @@ mod tests {
             };
             let (config, _) = Config::load(&sources).unwrap();
             let bound = ListenAddress::Tcp(config.admin().listen);
-            facts(&config, &bound).admin
+            let name = NodeName::of(&config, &bound);
+            facts(&config, name, &bound).admin
         };
         assert_eq!(found("127.0.0.1:7401", None), "http://127.0.0.1:7401");
         assert_eq!(found("[::1]:7401", None), "http://[::1]:7401");

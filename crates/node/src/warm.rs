@@ -11,17 +11,17 @@ use hotshelf_warm::{WarmParts, WarmSettings, Warmer};
 use tokio::task::AbortHandle;
 
 use crate::origins::Origins;
-use crate::settings;
+use crate::settings::NodeName;
 
 /// Who plans warm-ups, and works on them from now on in a task that is to be aborted, over a cache that runs.
 pub(crate) fn start(
     config: &Config,
+    node: &NodeName,
     origins: &Origins,
     cache: &Cache,
     clock: &Arc<dyn Clock>,
 ) -> (Warmer, AbortHandle) {
     let (warm, origin) = (config.warm(), config.origin());
-    let node = settings::node_name(config);
     let share = origin.concurrency_max * usize::from(origin.warm_share_percent) / 100;
     let warmer = Warmer::new(WarmParts {
         cache: cache.clone(),
@@ -30,8 +30,8 @@ pub(crate) fn start(
         finders: finders(config, &origins.sql),
         leases: origins.leases(config),
         nodes: Arc::clone(&origins.sql) as _,
-        process: format!("{node}/{:08x}", rand::random::<u32>()),
-        node,
+        process: format!("{}/{:08x}", node.name, rand::random::<u32>()),
+        node: node.name.clone(),
         settings: WarmSettings {
             ids_max: warm.ids_max,
             keys_per_second_max: warm.keys_per_second_max,
