@@ -8,7 +8,8 @@ use std::time::Duration;
 use hotshelf_coherence::Cursor;
 use hotshelf_model::{
     Boot, BootClock, Bus, ChangeLog, Clock, ClusterLeases, DbTime, Error, ErrorKind, Hist, Id, Key,
-    KeyRef, Leases, Namespace, NamespaceName, Position, ReadObserver, Tier, Timeline, Version,
+    KeyRef, Leases, Namespace, NamespaceName, Origin, Position, ReadObserver, Tier, Timeline,
+    Version,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -29,6 +30,7 @@ use crate::ledger::{Copies, NewVersion};
 use crate::revalidate::Revalidator;
 use crate::settings::{EngineSettings, ReadOptions};
 use crate::slot::Commons;
+use crate::switches::Switchboard;
 use crate::variants::Variants;
 
 /// The state of the engine, for people and health checks.
@@ -67,9 +69,12 @@ pub(crate) struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) follower: Arc<Follower>,
     pub(crate) l1: Arc<L1>,
+    /// As configured: [`Engine::l2_in_use`] says whether it is switched off.
     pub(crate) l2: Option<Arc<dyn Tier>>,
+    /// As configured: [`Engine::l3_in_use`] says whether it is switched off.
     pub(crate) l3: Option<Arc<dyn Tier>>,
     pub(crate) leases: Option<Arc<dyn Leases>>,
+    pub(crate) switches: Arc<Switchboard>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) counters: Counters,
     pub(crate) refreshes: Arc<Semaphore>,
@@ -283,7 +288,7 @@ pub struct Builder {
     l3: Option<Arc<dyn Tier>>,
     leases: Option<Arc<dyn Leases>>,
     observer: Option<Arc<dyn ReadObserver>>,
-    sources: Vec<(Arc<Namespace>, Arc<dyn hotshelf_model::Origin>)>,
+    sources: Vec<(Arc<Namespace>, Arc<dyn Origin>)>,
 }
 
 impl Builder {
@@ -370,11 +375,7 @@ impl Builder {
 
     /// A namespace and the origin of its documents.
     #[must_use]
-    pub fn namespace(
-        mut self,
-        namespace: Namespace,
-        origin: Arc<dyn hotshelf_model::Origin>,
-    ) -> Self {
+    pub fn namespace(mut self, namespace: Namespace, origin: Arc<dyn Origin>) -> Self {
         self.sources.push((Arc::new(namespace), origin));
         self
     }
@@ -392,29 +393,8 @@ impl Builder {
         let l1 = Arc::new(L1::new(&settings));
         let flights = Flights::new(settings.flights_max);
         let budget = Budget::new(settings.budget, Arc::clone(&clock));
-        let documents_max = settings.budget.documents_per_fetch_max.max(1);
-        let sources = self.sources.into_iter().map(|(namespace, origin)| {
-            let (name, clock) = (namespace.name.clone(), Arc::clone(&clock));
-            let fetcher = Fetcher::new(
-                Arc::clone(&origin),
-                Arc::clone(&budget),
-                Arc::clone(&clock),
-                documents_max,
-            );
-            let revalidator = Revalidator::new(origin, name.clone(), clock, settings.fill_timeout);
-            (
-                name.as_str().into(),
-                Arc::new(Source {
-                    commons: Commons::new(&namespace),
-                    variants: Arc::default(),
-                    keeping: Semaphore::new(FILLS_MAX),
-                    namespace,
-                    fetcher,
-                    revalidator,
-                }),
-            )
-        });
-        let sources: HashMap<Box<str>, Arc<Source>> = sources.collect();
+        let switches = Arc::new(Switchboard::new());
+        let sources = sources(self.sources, &settings, &clock, &budget, &switches);
         let copies = copies(&l1, &flights, &sources);
         let following = Following {
             log: self.log,
@@ -431,6 +411,7 @@ impl Builder {
             l2: self.l2,
             l3: self.l3,
             leases: self.leases,
+            switches: Arc::clone(&switches),
             observer: self.observer,
             flights,
             counters: Counters::new(),
@@ -454,6 +435,42 @@ impl Builder {
             _tasks: Arc::new(Tasks(tasks)),
         }
     }
+}
+
+/// Each namespace with its way to the origin.
+fn sources(
+    described: Vec<(Arc<Namespace>, Arc<dyn Origin>)>,
+    settings: &EngineSettings,
+    clock: &Arc<dyn Clock>,
+    budget: &Arc<Budget>,
+    switches: &Arc<Switchboard>,
+) -> HashMap<Box<str>, Arc<Source>> {
+    let sources = described.into_iter().map(|(namespace, origin)| {
+        let fetcher = Fetcher::new(
+            Arc::clone(&origin),
+            Arc::clone(budget),
+            Arc::clone(clock),
+            Arc::clone(switches),
+            settings.budget.documents_per_fetch_max.max(1),
+        );
+        let revalidator = Revalidator::new(
+            origin,
+            namespace.name.clone(),
+            Arc::clone(clock),
+            Arc::clone(switches),
+            settings.fill_timeout,
+        );
+        let source = Source {
+            commons: Commons::new(&namespace),
+            variants: Arc::default(),
+            keeping: Semaphore::new(FILLS_MAX),
+            namespace: Arc::clone(&namespace),
+            fetcher,
+            revalidator,
+        };
+        (namespace.name.as_str().into(), Arc::new(source))
+    });
+    sources.collect()
 }
 
 /// What records of the log are to be told about.

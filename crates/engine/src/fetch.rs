@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::budget::{Budget, StatementKind};
 use crate::settings::Class;
+use crate::switches::{Part, Switchboard, origin_off};
 
 /// How long after a failed fetch was told further ones are not.
 const QUIET: Duration = Duration::from_secs(10);
@@ -82,6 +83,7 @@ pub(crate) struct Fetcher {
     origin: Arc<dyn Origin>,
     budget: Arc<Budget>,
     clock: Arc<dyn Clock>,
+    switches: Arc<Switchboard>,
     documents_max: usize,
     calls: AtomicU64,
     waiting: Mutex<HashMap<Group, Waiting>>,
@@ -95,6 +97,7 @@ impl Fetcher {
         origin: Arc<dyn Origin>,
         budget: Arc<Budget>,
         clock: Arc<dyn Clock>,
+        switches: Arc<Switchboard>,
         documents_max: usize,
     ) -> Arc<Self> {
         let fetches = |outcome: &'static str| {
@@ -114,6 +117,7 @@ impl Fetcher {
             origin,
             budget,
             clock,
+            switches,
             documents_max,
             calls: AtomicU64::new(0),
             waiting: Mutex::default(),
@@ -123,7 +127,7 @@ impl Fetcher {
     }
 
     /// Asks for documents; each outcome comes on its own channel, within `patience`, or later when others with more patience are in
-    /// the same statement.
+    /// the same statement. While the origin is switched off each is that error at once.
     pub(crate) fn fetch(
         self: &Arc<Self>,
         group: &Group,
@@ -131,6 +135,9 @@ impl Fetcher {
         as_of: Option<DbTime>,
         patience: Duration,
     ) -> Vec<oneshot::Receiver<FetchOutcome>> {
+        if self.switches.is_off(Part::Origin) {
+            return ids.iter().map(|_| refused()).collect();
+        }
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let runners = ids.len().div_ceil(self.documents_max);
         let until = self.clock.now().plus(patience);
@@ -355,6 +362,13 @@ fn hand_over(batch: Batch, fetch: hotshelf_model::Fetch, as_of: Boot, took: Dura
         });
         send(senders, &outcome);
     }
+}
+
+/// What comes of a fetch while the origin is switched off.
+fn refused() -> oneshot::Receiver<FetchOutcome> {
+    let (sender, receiver) = oneshot::channel();
+    send(vec![sender], &Err(origin_off()));
+    receiver
 }
 
 fn refuse(batch: Batch, error: &Error) {

@@ -356,7 +356,7 @@ impl Fill {
 
     fn is_too_old(&self, held: &Held, proved_at: Boot, context: &HitContext) -> bool {
         judge(held, context) == Verdict::Unproven
-            && over_age(held, proved_at, context) > self.source.namespace.policy.stale_cap
+            && over_age(held, proved_at, context) > self.engine.stale_cap(&self.source)
     }
 
     fn ttl_hard(&self, kind: Kind) -> Duration {

@@ -310,6 +310,11 @@ impl HotSet {
         half + half * u32::try_from(spread).unwrap_or_default() / 512
     }
 
+    /// Keys and bytes that it holds at most.
+    pub(crate) fn room(&self) -> (usize, u64) {
+        self.state.read().room()
+    }
+
     /// What is known of one key, if it is hot.
     pub(crate) fn find(&self, key: &Key) -> Option<Listed> {
         self.state.read().find(key)

@@ -16,11 +16,14 @@ use hotshelf_model::{DbTime, Key, Variant, Version};
 use tokio::time::{Instant, sleep};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::answer::Answer;
 use crate::cache::{Cache, Engine, Source};
 use crate::fill::Fill;
 use crate::flight::{Begun, Landed};
 use crate::hot_set::{HotKey, HotReason, HotSet, Listed, PromotionOutcome};
+use crate::l1::weight_of;
 use crate::settings::Class;
+use crate::switches::Part;
 
 /// How often every hot key is looked at.
 const ROUND: Duration = Duration::from_millis(250);
@@ -71,8 +74,11 @@ impl Drop for Attempt {
 }
 
 impl Engine {
-    /// Begins to fetch what these keys lack.
+    /// Begins to fetch what these keys lack, unless refreshes are switched off.
     fn keep(self: &Arc<Self>, keys: &[Key]) {
+        if self.switches.is_off(Part::Refresh) {
+            return;
+        }
         let context = self.follower.context();
         let again_at = context.now.plus(self.settings.retry_after);
         // In order, so that the same keys are always fetched in the same order.
@@ -254,6 +260,16 @@ impl Cache {
     /// From now on exactly these keys are banned: they are not hot, and no reason makes them hot.
     pub fn ban(&self, keys: impl IntoIterator<Item = Key>) {
         self.engine.l1.hot.ban(keys);
+    }
+
+    /// How many keys, and how many bytes of their copies, this node can hold hot.
+    pub fn hot_room(&self) -> (usize, u64) {
+        self.engine.l1.hot.room()
+    }
+
+    /// What the copy of an answer takes of that room.
+    pub fn weight(key: &Key, answer: &Answer) -> u64 {
+        weight_of(key, answer.slot.bytes())
     }
 
     /// The hot keys, those that have been hot for longest first.

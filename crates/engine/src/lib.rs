@@ -1,7 +1,7 @@
 //! The cache: reads through the tiers, one flight per key, fills under a budget, answers that say how fresh they are.
 //!
 //! Reading order: [`cache`] (the public face), [`settings`], `read`, `l1`, `slot`, `flight`, `fill`, `fetch`, `budget`,
-//! `revalidate`, `refresh`, [`warm`], [`explain`]; for hot keys [`hot_set`] and `keeper`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
+//! `revalidate`, `refresh`, [`switches`], [`warm`], [`explain`]; for hot keys [`hot_set`] and `keeper`; and for what is known of changes: `ledger`, `follow`, `checkpoint`, [`changes`], [`process_bus`].
 #![warn(missing_docs)]
 
 pub mod answer;
@@ -11,6 +11,7 @@ pub mod explain;
 pub mod hot_set;
 pub mod process_bus;
 pub mod settings;
+pub mod switches;
 pub mod warm;
 
 mod budget;
@@ -48,4 +49,5 @@ pub use hot_set::{HotKey, HotReason, HotReasons, PromotionOutcome};
 pub use hotshelf_coherence::Cursor;
 pub use process_bus::ProcessBus;
 pub use settings::{BudgetSettings, Class, EngineSettings, HotSettings, ReadOptions};
+pub use switches::{Part, Switches};
 pub use warm::{Sample, TierCoverage, TierWeight, WarmBatch};

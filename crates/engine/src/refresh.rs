@@ -8,11 +8,15 @@ use crate::cache::Engine;
 use crate::flight::Begun;
 use crate::settings::Class;
 use crate::slot::Slot;
+use crate::switches::Part;
 
 impl Engine {
-    /// Starts a refresh of `slot`, unless one was started a moment ago or too many are under way.
+    /// Starts a refresh of `slot`, unless that is switched off, one was started a moment ago or too many are under way.
     #[cold]
     pub(crate) fn start_refresh(self: &Arc<Self>, key: KeyRef<'_>, slot: &Arc<Slot>, now: Boot) {
+        if self.switches.is_off(Part::Refresh) || self.switches.is_off(Part::Origin) {
+            return;
+        }
         if !slot.claim_refresh(now, self.settings.retry_after) {
             return;
         }

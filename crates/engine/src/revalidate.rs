@@ -16,6 +16,8 @@ use hotshelf_telemetry::{Counter, metric};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::switches::{Part, Switchboard, origin_off};
+
 /// Most ids in one statement.
 const IDS_MAX: usize = 512;
 
@@ -78,6 +80,7 @@ pub(crate) struct Revalidator {
     origin: Arc<dyn Origin>,
     namespace: NamespaceName,
     clock: Arc<dyn Clock>,
+    switches: Arc<Switchboard>,
     timeout: Duration,
     queue: Mutex<Queue>,
     pub(crate) same: Counter,
@@ -90,6 +93,7 @@ impl Revalidator {
         origin: Arc<dyn Origin>,
         namespace: NamespaceName,
         clock: Arc<dyn Clock>,
+        switches: Arc<Switchboard>,
         timeout: Duration,
     ) -> Arc<Self> {
         let counter =
@@ -98,6 +102,7 @@ impl Revalidator {
             origin,
             namespace,
             clock,
+            switches,
             timeout,
             queue: Mutex::default(),
             same: counter("same"),
@@ -106,16 +111,22 @@ impl Revalidator {
         })
     }
 
-    /// Asks for the versions of `ids`; each outcome comes on its own channel.
+    /// Asks for the versions of `ids`; each outcome comes on its own channel. While the origin is switched off each is that error at once.
     pub(crate) fn check<'a>(
         self: &Arc<Self>,
         ids: impl Iterator<Item = &'a Id>,
     ) -> Vec<oneshot::Receiver<CheckOutcome>> {
+        let is_off = self.switches.is_off(Part::Origin);
         let mut receivers = Vec::new();
         let mut queue = self.queue.lock();
         for id in ids {
             let (sender, receiver) = oneshot::channel();
-            queue.waiting.push((id.clone(), sender));
+            if is_off {
+                // Who asks holds the other end.
+                sender.send(Err(origin_off())).ok();
+            } else {
+                queue.waiting.push((id.clone(), sender));
+            }
             receivers.push(receiver);
         }
         if !queue.running && !queue.waiting.is_empty() {

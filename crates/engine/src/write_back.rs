@@ -25,14 +25,14 @@ impl Put {
 impl Engine {
     /// Puts entries to L2.
     pub(crate) async fn write_l2(&self, puts: &[Put]) {
-        if let Some(l2) = &self.l2 {
+        if let Some(l2) = self.l2_in_use() {
             self.write(l2, puts).await;
         }
     }
 
     /// Puts documents to L3.
     pub(crate) async fn write_l3(&self, puts: &[Put]) {
-        if let Some(l3) = &self.l3 {
+        if let Some(l3) = self.l3_in_use() {
             self.write(l3, puts).await;
         }
     }
@@ -40,7 +40,7 @@ impl Engine {
     /// Removes a product's copies from L2, best effort: they are refused anyway, and only cost who finds them a lookup.
     pub(crate) fn remove_from_l2(self: &Arc<Self>, namespace: &NamespaceName, id: &Id) {
         let (Some(l2), Some(source), Some(knowledge)) = (
-            self.l2.clone(),
+            self.l2_in_use().cloned(),
             self.source_of(namespace.as_str()),
             self.follower.knowledge(),
         ) else {
@@ -77,7 +77,7 @@ impl Engine {
 
     /// Counts what is not written, because too many writes are under way.
     pub(crate) fn decline(&self, puts: &[Put]) {
-        for tier in [&self.l2, &self.l3].into_iter().flatten() {
+        for tier in [self.l2_in_use(), self.l3_in_use()].into_iter().flatten() {
             let name = tier.name();
             for _ in puts.iter().filter(|put| put.is_for(name)) {
                 self.counters.put(name, PutOutcome::Declined);

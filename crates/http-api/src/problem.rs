@@ -76,9 +76,10 @@ pub(crate) fn status_and_code(kind: ErrorKind) -> (StatusCode, &'static str) {
         ErrorKind::UnknownNamespace => StatusCode::NOT_FOUND,
         ErrorKind::VersionUnknown => StatusCode::PRECONDITION_FAILED,
         ErrorKind::TooLarge => StatusCode::BAD_GATEWAY,
-        ErrorKind::OriginFailed | ErrorKind::Shed | ErrorKind::Unavailable => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        ErrorKind::OriginFailed
+        | ErrorKind::OriginOff
+        | ErrorKind::Shed
+        | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::OriginTimeout | ErrorKind::VersionTimeout | ErrorKind::WriteUnknown => {
             StatusCode::GATEWAY_TIMEOUT
         }

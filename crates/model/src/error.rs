@@ -16,6 +16,8 @@ pub enum ErrorKind {
     TooLarge,
     /// The origin answered with a failure, or could not be reached.
     OriginFailed,
+    /// Operators have switched the origin off, and nothing that could be served is held.
+    OriginOff,
     /// The origin did not answer in time.
     OriginTimeout,
     /// A write was sent and its outcome never came: it may have been written or not.
@@ -42,6 +44,7 @@ impl ErrorKind {
             ErrorKind::UnknownNamespace => "unknown_namespace",
             ErrorKind::TooLarge => "too_large",
             ErrorKind::OriginFailed => "origin_failed",
+            ErrorKind::OriginOff => "origin_off",
             ErrorKind::OriginTimeout => "origin_timeout",
             ErrorKind::WriteUnknown => "write_unknown",
             ErrorKind::Shed => "shed",
@@ -57,6 +60,7 @@ impl ErrorKind {
     pub fn is_retryable(self) -> bool {
         match self {
             ErrorKind::OriginFailed
+            | ErrorKind::OriginOff
             | ErrorKind::OriginTimeout
             | ErrorKind::Shed
             | ErrorKind::VersionTimeout

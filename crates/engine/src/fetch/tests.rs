@@ -30,6 +30,7 @@ fn bench(documents_max: usize) -> Bench {
         Arc::clone(&origin) as _,
         Arc::clone(&budget),
         Arc::clone(&clock) as _,
+        Arc::new(Switchboard::new()),
         documents_max,
     );
     let group = Group {

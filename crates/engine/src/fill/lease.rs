@@ -8,6 +8,7 @@ use futures_util::future::{Either, join, select};
 use hotshelf_model::{Boot, BoxFuture, LeaseOutcome, LeaseToken, Leases, TierKey};
 
 use super::{Fill, Pending};
+use crate::switches::Part;
 
 const WAIT_MIN: Duration = Duration::from_millis(3);
 const WAIT_MAX: Duration = Duration::from_millis(50);
@@ -26,6 +27,7 @@ impl Fill {
     /// to wait for its turn, and readers of all nodes would wait with it.
     async fn lease(&self, pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
         let leases = self.engine.leases.as_ref();
+        let leases = leases.filter(|_| !self.engine.switches.is_off(Part::L2));
         let (Some(leases), Some(knowledge)) = (
             leases.filter(|_| !self.class.gives_way()),
             self.engine.follower.knowledge(),

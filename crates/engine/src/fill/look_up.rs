@@ -39,7 +39,8 @@ impl Fill {
 
     /// Asks L2 alone, for copies that another node is fetching.
     pub(super) async fn look_up_l2(&self, pending: Vec<Pending>) -> Vec<Pending> {
-        let (Some(knowledge), Some(l2)) = (self.engine.follower.knowledge(), &self.engine.l2)
+        let (Some(knowledge), Some(l2)) =
+            (self.engine.follower.knowledge(), self.engine.l2_in_use())
         else {
             return pending;
         };
@@ -58,8 +59,8 @@ impl Fill {
     ) -> Vec<Pending> {
         let engine = &self.engine;
         let replaces = pending.iter().all(|pending| self.replaces(pending));
-        let l3 = engine.l3.as_ref().filter(|_| !replaces);
-        let Some(l2) = &engine.l2 else {
+        let l3 = engine.l3_in_use().filter(|_| !replaces);
+        let Some(l2) = engine.l2_in_use() else {
             return match l3 {
                 Some(l3) => self.ask_one(l3, knowledge, pending, gathered).await,
                 None => pending,

@@ -12,6 +12,7 @@ use super::{Fill, Found, NotAdmitted, Pending, speaks_for_itself};
 use crate::fetch::{FetchOutcome, Fetched, Fetcher, Group};
 use crate::settings::Class;
 use crate::slot::TICK;
+use crate::switches::{Part, origin_off};
 use crate::write_back::Put;
 
 /// A fetch that contradicts what the node knows is repeated once.
@@ -48,14 +49,18 @@ impl Fill {
         if pending.is_empty() {
             return;
         }
-        if !self.left().is_zero() {
+        let failure = if self.engine.switches.is_off(Part::Origin) {
+            origin_off()
+        } else if self.left().is_zero() {
+            Error::new(ErrorKind::OriginTimeout, "looking for a copy")
+        } else {
             return self.fetch_leased(pending).await;
-        }
-        let late = |pending| Pending {
-            failure: Some(Error::new(ErrorKind::OriginTimeout, "looking for a copy")),
+        };
+        let failed = |pending| Pending {
+            failure: Some(failure.clone()),
             ..pending
         };
-        self.land_without_origin(pending.into_iter().map(late).collect())
+        self.land_without_origin(pending.into_iter().map(failed).collect())
             .await;
     }
 

@@ -40,7 +40,7 @@ impl Fill {
         let held = slot.held();
         let fresh = matches!(judge(&held, &context), Verdict::Fresh | Verdict::RefreshDue);
         let age = over_age(&held, self.ledger().proved_at(&slot, &context), &context);
-        if !fresh && age > self.source.namespace.policy.stale_cap {
+        if !fresh && age > engine.stale_cap(&self.source) {
             drop(sight);
             return Some(pending);
         }

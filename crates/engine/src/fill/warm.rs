@@ -15,6 +15,7 @@ use super::{Fill, Found};
 use crate::explain::Standing;
 use crate::fetch::{FetchOutcome, Fetched, Fetcher};
 use crate::settings::Class;
+use crate::switches::Part;
 use crate::warm::WarmBatch;
 
 /// A document that contradicts what the node knows is fetched again; the log then has moved on.
@@ -42,14 +43,29 @@ enum Answered {
 }
 
 impl Fill {
+    /// What is switched off that a warm-up of these tiers needs.
+    fn warms_nothing(&self, tiers: WarmTiers) -> Option<&'static str> {
+        let switches = &self.engine.switches;
+        let needs = [
+            (Part::Origin, true, "the origin is switched off"),
+            (Part::L2, tiers.has(TierName::L2), "L2 is switched off"),
+            (Part::L3, tiers.has(TierName::L3), "L3 is switched off"),
+        ];
+        let mut off = needs.into_iter();
+        off.find_map(|(part, is_needed, off)| (is_needed && switches.is_off(part)).then_some(off))
+    }
+
     /// Fills tiers with the documents of these ids.
     pub(crate) async fn warm(&self, ids: &[Id], tiers: WarmTiers) -> WarmBatch {
         let Some(knowledge) = self.engine.follower.knowledge() else {
             return WarmBatch::later(ids, "the node has not read the change log yet");
         };
+        if let Some(off) = self.warms_nothing(tiers) {
+            return WarmBatch::later(ids, off);
+        }
         let mut batch = WarmBatch::default();
         let mut wanted: Vec<Wanted> = ids.iter().map(|id| self.wanted(&knowledge, id)).collect();
-        let outside = [&self.engine.l2, &self.engine.l3];
+        let outside = [self.engine.l2_in_use(), self.engine.l3_in_use()];
         let (filled, others): (Vec<_>, Vec<_>) = outside
             .into_iter()
             .flatten()

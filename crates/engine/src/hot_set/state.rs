@@ -88,6 +88,10 @@ impl State {
         }
     }
 
+    pub(super) fn room(&self) -> (usize, u64) {
+        (self.keys_max, self.bytes_max)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.hot.len()
     }

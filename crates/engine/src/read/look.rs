@@ -163,7 +163,7 @@ impl Engine {
     ) -> bool {
         let cap = self
             .source(key)
-            .map_or(Duration::ZERO, |source| source.namespace.policy.stale_cap);
+            .map_or(Duration::ZERO, |source| self.stale_cap(source));
         over_age(held, self.follower.proved_at(slot, context), context) <= cap
     }
 

@@ -15,4 +15,5 @@ mod prover;
 mod read;
 mod shop;
 mod stale;
+mod switches;
 mod warm;

@@ -13,6 +13,7 @@ fn every_kind_of_failure_has_its_status_and_code() {
         (ErrorKind::UnknownNamespace, 404, "unknown_namespace"),
         (ErrorKind::TooLarge, 502, "too_large"),
         (ErrorKind::OriginFailed, 503, "origin_failed"),
+        (ErrorKind::OriginOff, 503, "origin_off"),
         (ErrorKind::OriginTimeout, 504, "origin_timeout"),
         (ErrorKind::Shed, 503, "shed"),
         (ErrorKind::VersionUnknown, 412, "version_unknown"),
