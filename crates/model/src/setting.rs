@@ -63,6 +63,26 @@ pub trait ClusterSettings: Send + Sync + Debug {
         known: Option<u64>,
     ) -> BoxFuture<'a, Result<Option<ClusterSetting>, Error>>;
 
+    /// Reads several at once, each with the version that is known of it, by one statement; in their order, and `None` for each whose
+    /// version is still that one.
+    ///
+    /// # Errors
+    /// As [`ClusterSettings::read`].
+    fn read_changed<'a>(
+        &'a self,
+        known: &'a [(&'a str, u64)],
+    ) -> BoxFuture<'a, Result<Vec<Option<ClusterSetting>>, Error>>;
+
+    /// The last changes of a setting, the newest first: `changes_max` at most.
+    ///
+    /// # Errors
+    /// As [`ClusterSettings::read`].
+    fn history<'a>(
+        &'a self,
+        name: &'a str,
+        changes_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ClusterSetting>, Error>>;
+
     /// Changes a setting, durably. Of changes at the same time each gets a version of its own.
     ///
     /// # Errors

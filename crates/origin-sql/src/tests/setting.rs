@@ -62,6 +62,33 @@ async fn a_setting_is_what_was_decided_last_and_says_who_decided_it() {
 }
 
 #[tokio::test]
+async fn what_changed_of_several_is_read_at_once_and_every_change_is_remembered() {
+    for shop in shops("setting_changed").await {
+        shop.change(Some("one"), None).await;
+        shop.change(Some("two"), None).await;
+        let never = ("pins", 0);
+        let changed = shop.origin.read_changed(&[never, ("hot_rules", 1)]).await;
+        let changed = changed.unwrap();
+        assert_eq!((changed.len(), &changed[0]), (2, &None));
+        let text = changed[1].as_ref().unwrap().text.as_deref();
+        assert_eq!(text, Some("two"), "{:?}", shop.dialect);
+        let known = [("hot_rules", 2), never, ("switches", 3)];
+        let changed = shop.origin.read_changed(&known).await.unwrap();
+        assert_eq!(changed[..2], [None, None]);
+        assert_eq!(changed[2], Some(ClusterSetting::default()), "it is gone");
+        assert_eq!(shop.origin.read_changed(&[]).await.unwrap(), []);
+        shop.change(None, None).await;
+        let history = shop.origin.history("hot_rules", 2).await.unwrap();
+        let told: Vec<_> = history
+            .iter()
+            .map(|change| (change.version, change.text.as_deref()))
+            .collect();
+        assert_eq!(told, [(3, None), (2, Some("two"))]);
+        assert_eq!(history[0].who, "shop-operator");
+    }
+}
+
+#[tokio::test]
 async fn a_change_of_another_version_writes_nothing() {
     for shop in shops("setting_mismatch").await {
         let mismatch = |current| SettingOutcome::VersionMismatch { current };

@@ -15,6 +15,7 @@ pub struct FakeSettings(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     settings: BTreeMap<String, ClusterSetting>,
+    history: Vec<(String, ClusterSetting)>,
     fails: Option<ErrorKind>,
     reads: usize,
 }
@@ -71,6 +72,7 @@ impl State {
             who: change.who.to_owned(),
             why: change.why.to_owned(),
         };
+        self.history.push((change.name.to_owned(), setting.clone()));
         SettingOutcome::Written { version }
     }
 }
@@ -86,6 +88,35 @@ impl ClusterSettings for FakeSettings {
             state.reads += 1;
             let setting = state.settings.get(name).cloned().unwrap_or_default();
             Ok(Some(setting).filter(|setting| known != Some(setting.version)))
+        })
+    }
+
+    fn read_changed<'a>(
+        &'a self,
+        known: &'a [(&'a str, u64)],
+    ) -> BoxFuture<'a, Result<Vec<Option<ClusterSetting>>, Error>> {
+        Box::pin(async move {
+            let mut state = self.checked()?;
+            state.reads += 1;
+            let changed = |&(name, known): &(&str, u64)| {
+                let setting = state.settings.get(name).cloned().unwrap_or_default();
+                Some(setting).filter(|setting| setting.version != known)
+            };
+            Ok(known.iter().map(changed).collect())
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        name: &'a str,
+        changes_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<ClusterSetting>, Error>> {
+        Box::pin(async move {
+            let state = self.checked()?;
+            let changes = state.history.iter().rev();
+            let of_name = changes.filter(|(changed, _)| changed == name);
+            let settings = of_name.map(|(_, setting)| setting.clone());
+            Ok(settings.take(changes_max).collect())
         })
     }
 

@@ -6,13 +6,23 @@ use sqlx::{Row as _, SqlStr};
 
 use super::Postgres;
 use crate::product::WriteFailure;
-use crate::setting::SettingRow;
-use crate::snapshot::unsigned;
+use crate::setting::{PlacedRow, SettingRow};
+use crate::snapshot::{signed, unsigned};
 
 const READ: SqlStr = SqlStr::from_static(
     "SELECT version, CASE WHEN version IS DISTINCT FROM $2 THEN text END AS text, \
      (extract(epoch FROM at) * 1000)::bigint AS at_ms, who, why \
      FROM hotshelf.cache_setting WHERE name = $1 ORDER BY version DESC LIMIT 1",
+);
+const READ_CHANGED: SqlStr = SqlStr::from_static(
+    "SELECT w.place, s.version, CASE WHEN s.version <> w.known THEN s.text END AS text, \
+     (extract(epoch FROM s.at) * 1000)::bigint AS at_ms, s.who, s.why \
+     FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS w (name, known, place) CROSS JOIN LATERAL \
+     (SELECT * FROM hotshelf.cache_setting AS c WHERE c.name = w.name ORDER BY version DESC LIMIT 1) AS s",
+);
+const HISTORY: SqlStr = SqlStr::from_static(
+    "SELECT version, text, (extract(epoch FROM at) * 1000)::bigint AS at_ms, who, why \
+     FROM hotshelf.cache_setting WHERE name = $1 ORDER BY version DESC LIMIT $2",
 );
 const CHANGE: SqlStr = SqlStr::from_static(include_str!("../../sql/postgres/change_setting.sql"));
 
@@ -25,6 +35,32 @@ impl Postgres {
         let build = || sqlx::query(READ).bind(name).bind(known);
         let rows = self.read(&self.documents, build).await?;
         rows.first().map(row).transpose()
+    }
+
+    pub(crate) async fn read_changed_settings(
+        &self,
+        known: &[(&str, u64)],
+    ) -> Result<Vec<PlacedRow>, sqlx::Error> {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let versions: Vec<i64> = known.iter().map(|(_, version)| signed(*version)).collect();
+        let build = || sqlx::query(READ_CHANGED).bind(&names).bind(&versions);
+        let rows = self.read(&self.documents, build).await?;
+        let placed = |found: &PgRow| {
+            let place = found.try_get("place")?;
+            let (version, text, at, who, why) = row(found)?;
+            Ok((place, version, text, at, who, why))
+        };
+        rows.iter().map(placed).collect()
+    }
+
+    pub(crate) async fn setting_history(
+        &self,
+        name: &str,
+        changes_max: i64,
+    ) -> Result<Vec<SettingRow>, sqlx::Error> {
+        let build = || sqlx::query(HISTORY).bind(name).bind(changes_max);
+        let rows = self.read(&self.documents, build).await?;
+        rows.iter().map(row).collect()
     }
 
     pub(crate) async fn change_setting(

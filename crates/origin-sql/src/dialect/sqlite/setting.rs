@@ -7,12 +7,20 @@ use sqlx::{Connection, SqlStr};
 use super::Sqlite;
 use crate::lent::{Lent, within};
 use crate::product::WriteFailure;
-use crate::setting::SettingRow;
+use crate::setting::{PlacedRow, SettingRow};
 use crate::snapshot::unsigned;
 
 const READ: SqlStr = SqlStr::from_static(
     "SELECT version, CASE WHEN version IS NOT ?2 THEN text END AS text, at, who, why \
      FROM cache_setting WHERE name = ?1 ORDER BY version DESC LIMIT 1",
+);
+const READ_CHANGED: SqlStr = SqlStr::from_static(
+    "SELECT w.key + 1, s.version, CASE WHEN s.version <> json_extract(w.value, '$[1]') THEN s.text END, s.at, s.who, s.why \
+     FROM json_each(?1) AS w JOIN cache_setting AS s ON s.name = json_extract(w.value, '$[0]') \
+     AND s.version = (SELECT max(version) FROM cache_setting WHERE name = json_extract(w.value, '$[0]'))",
+);
+const HISTORY: SqlStr = SqlStr::from_static(
+    "SELECT version, text, at, who, why FROM cache_setting WHERE name = ?1 ORDER BY version DESC LIMIT ?2",
 );
 const CHANGE: SqlStr = SqlStr::from_static(include_str!("../../sql/sqlite/change_setting.sql"));
 const CURRENT: SqlStr =
@@ -30,6 +38,27 @@ impl Sqlite {
         let mut lent = Lent::acquire(&self.readers).await?;
         let query = sqlx::query_as(READ).bind(name).bind(known);
         let outcome = within(self.limit, query.fetch_optional(lent.connection())).await;
+        lent.end(outcome)
+    }
+
+    pub(crate) async fn read_changed_settings(
+        &self,
+        known: &[(&str, u64)],
+    ) -> Result<Vec<PlacedRow>, sqlx::Error> {
+        let mut lent = Lent::acquire(&self.readers).await?;
+        let query = sqlx::query_as(READ_CHANGED).bind(serde_json::json!(known).to_string());
+        let outcome = within(self.limit, query.fetch_all(lent.connection())).await;
+        lent.end(outcome)
+    }
+
+    pub(crate) async fn setting_history(
+        &self,
+        name: &str,
+        changes_max: i64,
+    ) -> Result<Vec<SettingRow>, sqlx::Error> {
+        let mut lent = Lent::acquire(&self.readers).await?;
+        let query = sqlx::query_as(HISTORY).bind(name).bind(changes_max);
+        let outcome = within(self.limit, query.fetch_all(lent.connection())).await;
         lent.end(outcome)
     }
 
