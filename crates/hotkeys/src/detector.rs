@@ -81,6 +81,7 @@ pub struct Detector {
     /// When a frame was last counted.
     heard: Boot,
     health: Health,
+    is_frozen: bool,
     /// The slot of the last tick.
     ticked: u64,
     /// Whether a candidate found no room since the last tick.
@@ -105,6 +106,7 @@ impl Detector {
             now,
             heard: now,
             health: Health::Live,
+            is_frozen: false,
             ticked: number(now),
             is_crowded: false,
             decisions: Vec::new(),
@@ -126,6 +128,11 @@ impl Detector {
         for hash in never {
             self.demote(hash, DemotionReason::Rule);
         }
+    }
+
+    /// Whether the hot set is to stay as it is, from the next tick on. Reads are counted all the same.
+    pub fn freeze(&mut self, is_frozen: bool) {
+        self.is_frozen = is_frozen;
     }
 
     /// Sets how much may be hot. When that is less than what is, the next tick demotes the least read.

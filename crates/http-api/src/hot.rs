@@ -192,7 +192,7 @@ fn answer(
     answer.map(Into::into)
 }
 
-fn json(body: &impl Serialize) -> http::Response<Bytes> {
+pub(crate) fn json(body: &impl Serialize) -> http::Response<Bytes> {
     json_body::answer(StatusCode::OK, body)
 }
 

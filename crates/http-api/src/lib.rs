@@ -21,6 +21,7 @@ mod asked;
 mod batch;
 mod changes;
 mod counters;
+mod decided;
 mod explain;
 mod follow;
 mod headers;
@@ -40,6 +41,7 @@ mod write;
 mod testing;
 
 pub use access::Access;
+pub use decided::Decided;
 pub use front::Front;
 pub use hot::Hot;
 pub use listener::{ListenAddress, Listener};

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::{batch, changes, explain, health, hot, membership, read, warm, write};
+use crate::{batch, changes, decided, explain, health, hot, membership, read, warm, write};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +19,9 @@ use crate::{batch, changes, explain, health, hot, membership, read, warm, write}
         health::metrics, changes::post_changes, changes::stream::get_changes, hot::get_hot, hot::stream::get_hot,
         hot::rules::get_rules, hot::rules::put_rules, hot::rules::delete_rules,
         explain::get_explanation, membership::get_nodes,
-        warm::post_plan, warm::post_job, warm::get_jobs, warm::get_job, warm::post_change, warm::get_coverage
+        warm::post_plan, warm::post_job, warm::get_jobs, warm::get_job, warm::post_change, warm::get_coverage,
+        decided::pins::get_pins, decided::pins::post_pins, decided::pins::delete_pins, decided::switches::get_switches,
+        decided::switches::get_history, decided::switches::put_switch, decided::switches::delete_switch
     ),
     components(schemas(write::ProductBody, write::PriceBody, write::StockBody, changes::stream::ProofBody, hot::stream::PromoteBody<'_>, hot::stream::DemoteBody<'_>, warm::SourceBody)),
     modifiers(&Token),
@@ -94,6 +96,10 @@ mod tests {
             "/v1/hot",
             "/admin/v1/hot",
             "/admin/v1/hot/rules",
+            "/admin/v1/pins",
+            "/admin/v1/switches",
+            "/admin/v1/switches/{switch}",
+            "/admin/v1/switches/history",
         ] {
             assert!(paths.contains(&path), "{path} is not in {paths:?}");
         }

@@ -94,7 +94,7 @@ fn is_long_to_encode(answer: &Answer, asked: &Asked<'_>) -> bool {
         (status = 412, description = "`version_unknown`: the token lies above everything the database has given out", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 414, description = "`url_too_long`", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 502, description = "`too_large`: the origin's document is larger than the limit", body = ProblemBody<'_>, content_type = "application/problem+json"),
-        (status = 503, description = "`shed`, `origin_failed` or `unavailable`: nothing to serve; see `Retry-After`", body = ProblemBody<'_>, content_type = "application/problem+json"),
+        (status = 503, description = "`shed`, `origin_failed`, `origin_off` or `unavailable`: nothing to serve; see `Retry-After`", body = ProblemBody<'_>, content_type = "application/problem+json"),
         (status = 504, description = "`origin_timeout` or `version_timeout`: nothing to serve in time", body = ProblemBody<'_>, content_type = "application/problem+json"),
     )
 )]

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::state::ApiState;
-use crate::{batch, changes, explain, health, hot, membership, openapi, read, warm, write};
+use crate::{
+    batch, changes, decided, explain, health, hot, membership, openapi, read, warm, write,
+};
 
 /// What the public listener routes. An L1 hit never gets here: see [`crate::Front`].
 pub fn public_router(state: Arc<ApiState>) -> Router {
@@ -45,6 +47,13 @@ pub fn admin_router(state: Arc<ApiState>) -> Router {
             get(explain::get_explanation),
         )
         .route("/admin/v1/nodes", get(membership::get_nodes))
+        .route("/admin/v1/pins", pins())
+        .route("/admin/v1/switches", get(decided::switches::get_switches))
+        .route(
+            "/admin/v1/switches/history",
+            get(decided::switches::get_history),
+        )
+        .route("/admin/v1/switches/{switch}", switch())
         .route("/admin/v1/warm/plans", post(warm::post_plan))
         .route(
             "/admin/v1/warm/jobs",
@@ -65,6 +74,16 @@ fn rules() -> MethodRouter<Arc<ApiState>> {
     get(hot::rules::get_rules)
         .put(hot::rules::put_rules)
         .delete(hot::rules::delete_rules)
+}
+
+fn pins() -> MethodRouter<Arc<ApiState>> {
+    get(decided::pins::get_pins)
+        .post(decided::pins::post_pins)
+        .delete(decided::pins::delete_pins)
+}
+
+fn switch() -> MethodRouter<Arc<ApiState>> {
+    put(decided::switches::put_switch).delete(decided::switches::delete_switch)
 }
 
 fn document() -> MethodRouter<Arc<ApiState>> {

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
+use crate::decided::Decided;
 use crate::hot::Hot;
 use crate::membership::Membership;
 use crate::problem::Problem;
@@ -53,6 +54,8 @@ pub struct ApiParts {
     pub membership: Arc<Membership>,
     /// Who plans and starts warm-ups.
     pub warmer: Option<Warmer>,
+    /// What operators decide.
+    pub decided: Decided,
 }
 
 /// Writes under way, and what they count.
@@ -123,6 +126,7 @@ pub struct ApiState {
     /// Who may write what.
     pub writing: Writing,
     pub(crate) hot: Option<Hot>,
+    pub(crate) decided: Decided,
     /// This node among the others.
     pub membership: Arc<Membership>,
     /// Who plans and starts warm-ups.
@@ -154,6 +158,7 @@ impl ApiState {
             settings: parts.settings,
             writing: parts.writing,
             hot: parts.hot,
+            decided: parts.decided,
             membership: parts.membership,
             warmer: parts.warmer,
             writes,

@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hotshelf_decisions::{CarryOut, Decisions, Effective, Watcher};
 use hotshelf_engine::{Cache, EngineSettings};
 use hotshelf_model::{
-    Asker, BootClock, Clock, Dimension, FreshnessPolicy, Namespace, NodeFacts, Read, ReadObserver,
-    Shape, VariantSchema,
+    Asker, BootClock, BoxFuture, Clock, Dimension, Error, FreshnessPolicy, Id, Namespace,
+    NodeFacts, ProductFinder, Read, ReadObserver, Selection, Shape, VariantSchema,
 };
 use hotshelf_promotion::{HotKeys, LiveRules, Rules};
 use hotshelf_telemetry::Recorder;
@@ -21,8 +22,8 @@ use parking_lot::Mutex;
 
 use crate::body::AnswerBody;
 use crate::{
-    Access, ApiParts, ApiState, Front, Hot, HttpSettings, Membership, Writing, admin_router,
-    public_router,
+    Access, ApiParts, ApiState, Decided, Front, Hot, HttpSettings, Membership, Writing,
+    admin_router, public_router,
 };
 
 /// Longer than anything here takes, shorter than a hung test is worth.
@@ -48,6 +49,7 @@ pub(crate) struct Shop {
     pub(crate) ears: Arc<Ears>,
     pub(crate) hot: HotKeys,
     pub(crate) settings: Arc<FakeSettings>,
+    pub(crate) watcher: Watcher,
     pub(crate) state: Arc<ApiState>,
     pub(crate) nodes: Arc<FakeNodes>,
     pub(crate) public: Front,
@@ -75,6 +77,47 @@ impl Ears {
     /// What was told since the last call.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// Carries out nothing: what is the engine's is what these tests look at.
+#[derive(Debug)]
+struct Nothing;
+
+impl CarryOut for Nothing {
+    fn carry_out(&self, _effective: &Effective) {}
+}
+
+/// Finds the documents `a` and `long` in any category of one name, and nothing else.
+#[derive(Debug)]
+struct Category;
+
+impl ProductFinder for Category {
+    fn select<'a>(
+        &'a self,
+        selection: Selection<'a>,
+        ids_max: usize,
+    ) -> BoxFuture<'a, Result<Vec<Id>, Error>> {
+        let found = match selection {
+            Selection::Category([_]) => &["a", "long"][..],
+            _ => &[],
+        };
+        let found = found.iter().take(ids_max).map(|id| Id::new(id).unwrap());
+        let found = found.collect();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn exist<'a>(&'a self, ids: &'a [Id]) -> BoxFuture<'a, Result<Vec<bool>, Error>> {
+        Box::pin(async { Ok(vec![true; ids.len()]) })
+    }
+}
+
+/// What is decided on the node `here`.
+fn decided(cache: &Cache, watcher: &Watcher) -> Decided {
+    let others = Arc::new(Nothing);
+    Decided {
+        decisions: Decisions::new("here", cache.clone(), watcher.clone(), others),
+        finder: Arc::new(Category),
     }
 }
 
@@ -174,14 +217,16 @@ impl Shop {
             Arc::clone(&nodes) as _,
             Arc::clone(&clock),
         );
+        let watcher = Watcher::new(Arc::clone(&cluster) as _);
         let state = ApiState::new(ApiParts {
+            decided: decided(&cache, &watcher),
             cache,
             recorder,
             clock,
             settings,
             writing: adjust(writing),
             hot: Some(Hot {
-                rules: LiveRules::new(hot.clone(), Arc::clone(&cluster) as _),
+                rules: LiveRules::new(hot.clone(), watcher.clone()),
                 keys: hot.clone(),
             }),
             membership: Arc::clone(&membership),
@@ -195,6 +240,7 @@ impl Shop {
             ears,
             hot,
             settings: cluster,
+            watcher,
             state,
             nodes,
             public,

@@ -1,6 +1,7 @@
 //! The composition root: a [`Config`](hotshelf_config::Config) becomes a running node. The only crate that names every adapter.
 
 mod bus;
+mod deciding;
 mod hot;
 mod node;
 mod origins;

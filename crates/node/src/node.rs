@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hotshelf_config::Config;
-use hotshelf_engine::Cache;
+use hotshelf_decisions::Watcher;
+use hotshelf_engine::{Builder, Cache};
 use hotshelf_http_api::{
     ApiParts, ApiState, Drained, Front, Hot, ListenAddress, Listener, Membership, Workers,
     admin_router, public_router, serve,
@@ -17,12 +18,11 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::origins::Origins;
 use crate::process::Process;
 use crate::recording::Reads;
 use crate::settings::NodeName;
 use crate::tiers::{self, Tiers};
-use crate::{bus, hot, origins, settings, warm};
+use crate::{bus, deciding, hot, origins, settings, warm};
 
 /// How often pending histogram observations are folded, so that they stay bounded when nobody scrapes.
 const FOLD_INTERVAL: Duration = Duration::from_secs(5);
@@ -106,10 +106,7 @@ impl Node {
             .clock(Arc::clone(&clock));
         let builder = origins.add_leases(config, builder);
         let bus = bus::open(config, &name)?;
-        let builder = match &bus {
-            Some(bus) => builder.bus(Arc::clone(bus)),
-            None => builder,
-        };
+        let builder = bus.iter().cloned().fold(builder, Builder::bus);
         let cluster = bus.zip(origins.leases(config));
         let cluster = cluster.map(|(bus, leases)| Cluster { bus, leases });
         let (promoter, counter) = hot::prepare(config, &name, &clock, cluster).unzip();
@@ -121,10 +118,12 @@ impl Node {
         let (builder, tiers) = tiers::add(config, &clock, builder).await?;
         let cache = origins.add_namespaces(config, builder)?.start();
         let promoter = promoter.map(|promoter| promoter.start(cache.clone()));
+        let watcher = Watcher::new(origins.settings());
         let hot = promoter
             .as_ref()
-            .map(|promoter| hot_api(promoter, &origins));
-        let (hot, rules) = hot.unzip();
+            .map(|promoter| hot_api(promoter, &watcher));
+        let keys = hot.as_ref().map(|hot| hot.keys.clone());
+        let (decided, deciding) = deciding::follow(&name, &origins, &cache, watcher, keys);
         let (warmer, warming) = warm::start(config, &name, &origins, &cache, &clock);
         let facts = settings::facts(config, name, &addresses.admin);
         let membership = Membership::new(facts, origins.nodes(), Arc::clone(&clock));
@@ -135,6 +134,7 @@ impl Node {
             settings: http,
             writing: origins.writing(config),
             hot,
+            decided,
             membership: Arc::clone(&membership),
             warmer: Some(warmer),
         });
@@ -145,7 +145,7 @@ impl Node {
             .background
             .into_iter()
             .chain([folding.abort_handle(), warming])
-            .chain(rules)
+            .chain(deciding)
             .collect();
         let beating = tokio::spawn(Arc::clone(&membership).keep_beating()).abort_handle();
         Ok(Node {
@@ -209,12 +209,11 @@ impl Node {
     }
 }
 
-/// What is told of hot keys, and where their rules are changed, which are followed in a task that is to be aborted.
-fn hot_api(promoter: &Promoter, origins: &Origins) -> (Hot, AbortHandle) {
+/// What is told of hot keys, and where their rules are changed.
+fn hot_api(promoter: &Promoter, watcher: &Watcher) -> Hot {
     let keys = promoter.hot_keys().clone();
-    let rules = LiveRules::new(keys.clone(), origins.settings());
-    let following = tokio::spawn(rules.clone().follow());
-    (Hot { keys, rules }, following.abort_handle())
+    let rules = LiveRules::new(keys.clone(), watcher.clone());
+    Hot { keys, rules }
 }
 
 async fn keep_folding(recorder: Recorder) {

@@ -10,7 +10,7 @@ use hotshelf_engine::Builder;
 use hotshelf_http_api::Writing;
 use hotshelf_model::{
     BoxFuture, ChangeLog, ChangeRecorder, ClusterLeases, ClusterNodes, ClusterSettings, Error,
-    Fetch, FetchRequest, Id, NamespaceName, Origin, ProductWriter, Versions,
+    Fetch, FetchRequest, Id, NamespaceName, Origin, ProductFinder, ProductWriter, Versions,
 };
 use hotshelf_origin_http::{HttpBatch, HttpNamespace, HttpOrigin, HttpOriginSettings};
 use hotshelf_origin_sql::{Attachment, Dialect, NamespaceQuery, SqlOrigin, SqlSettings};
@@ -183,6 +183,11 @@ impl Origins {
 
     /// The settings of the whole cluster.
     pub(crate) fn settings(&self) -> Arc<dyn ClusterSettings> {
+        Arc::<SqlOrigin>::clone(&self.sql)
+    }
+
+    /// Finds products of hotshelf's own tables.
+    pub(crate) fn finder(&self) -> Arc<dyn ProductFinder> {
         Arc::<SqlOrigin>::clone(&self.sql)
     }
 

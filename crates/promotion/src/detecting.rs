@@ -81,6 +81,10 @@ impl Detecting {
         }
     }
 
+    pub(crate) fn freeze(&mut self, is_frozen: bool) {
+        self.detector.freeze(is_frozen);
+    }
+
     pub(crate) fn frame(&mut self, frame: &Frame, now: Boot) -> Result<(), Refused> {
         self.detector.frame(frame, now)
     }

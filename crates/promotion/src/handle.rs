@@ -28,6 +28,7 @@ pub(crate) struct Shared {
     /// What holds the keys, from its start on.
     cache: OnceLock<Cache>,
     rules: Mutex<Arc<Rules>>,
+    frozen: AtomicBool,
     pub(crate) leads: AtomicBool,
     pub(crate) tau: AtomicU32,
 }
@@ -41,6 +42,7 @@ impl HotKeys {
             moved: watch::Sender::new(()),
             cache: OnceLock::new(),
             rules: Mutex::new(Arc::new(rules)),
+            frozen: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             tau: AtomicU32::new(1),
         };
@@ -79,6 +81,16 @@ impl HotKeys {
     /// Puts other rules in force on this node, within 100 ms. What is hot by both stays hot.
     pub fn set_rules(&self, rules: Rules) {
         *self.shared.rules.lock() = Arc::new(rules);
+    }
+
+    /// Whether this node, where it detects, leaves the hot set as it is; it then holds nothing by its own judgement either.
+    pub fn freeze(&self, is_frozen: bool) {
+        // Relaxed: a word about itself.
+        self.shared.frozen.store(is_frozen, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.shared.frozen.load(Ordering::Relaxed)
     }
 
     /// From now on keys are held in `cache`.

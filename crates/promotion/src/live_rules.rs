@@ -1,27 +1,23 @@
 //! The rules for hot keys that hold in the whole cluster: those of the file until others are set, then those of the database.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use hotshelf_decisions::{Follows, Watcher};
 use hotshelf_hotkeys::Rules;
-use hotshelf_model::{
-    ClusterSetting, ClusterSettings, DbTime, Error, SettingChange, SettingOutcome,
-};
+use hotshelf_model::{ClusterSetting, DbTime, Error, SettingChange, SettingOutcome};
 use hotshelf_telemetry::{Counter, Gauge, metric};
-use tokio::sync::{Mutex, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::watch;
 
 use crate::handle::HotKeys;
 
 /// What the setting is called.
 const SETTING: &str = "hot_rules";
-/// How often a node looks whether there are others: one statement, of which the index knows the answer.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Keeps the rules of one node as the cluster's operators decided them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LiveRules {
     shared: Arc<Shared>,
+    watcher: Watcher,
 }
 
 #[derive(Debug)]
@@ -29,9 +25,6 @@ struct Shared {
     hot: HotKeys,
     /// Those of the file.
     file: Arc<Rules>,
-    settings: Arc<dyn ClusterSettings>,
-    /// One reading at a time, so that an older one never comes after a newer.
-    reading: Mutex<()>,
     known: watch::Sender<RulesKnown>,
     version: Gauge,
     unreadable: Counter,
@@ -76,8 +69,8 @@ pub struct Decider<'a> {
 }
 
 impl LiveRules {
-    /// Those that `hot` was made with are the file's. Nothing is read yet.
-    pub fn new(hot: HotKeys, settings: Arc<dyn ClusterSettings>) -> Self {
+    /// Those that `hot` was made with are the file's. Nothing is read before the watcher looks.
+    pub fn new(hot: HotKeys, watcher: Watcher) -> Self {
         let file = hot.rules();
         let known = RulesKnown {
             rules: Arc::clone(&file),
@@ -85,18 +78,15 @@ impl LiveRules {
             version: 0,
             unreadable: None,
         };
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             hot,
             file,
-            settings,
-            reading: Mutex::new(()),
             known: watch::Sender::new(known),
             version: metric::HOT_RULES_VERSION.gauge(&[]),
             unreadable: metric::HOT_RULES_UNREADABLE.counter(&[]),
-        };
-        LiveRules {
-            shared: Arc::new(shared),
-        }
+        });
+        watcher.add(Arc::clone(&shared) as _);
+        LiveRules { shared, watcher }
     }
 
     /// What this node knows.
@@ -107,7 +97,7 @@ impl LiveRules {
     /// Sets rules for the whole cluster, durably. They are in force on this node when this returns, on the others within a second.
     ///
     /// # Errors
-    /// As [`ClusterSettings::change`].
+    /// As [`ClusterSettings::change`](hotshelf_model::ClusterSettings::change).
     pub async fn set(&self, rules: &Rules, decider: Decider<'_>) -> Result<SettingOutcome, Error> {
         let text = rules.to_json().to_string();
         self.change(Some(&text), decider).await
@@ -116,7 +106,7 @@ impl LiveRules {
     /// Removes the rules that were set, so that each node goes back to those of its file, as after [`LiveRules::set`].
     ///
     /// # Errors
-    /// As [`ClusterSettings::change`].
+    /// As [`ClusterSettings::change`](hotshelf_model::ClusterSettings::change).
     pub async fn clear(&self, decider: Decider<'_>) -> Result<SettingOutcome, Error> {
         self.change(None, decider).await
     }
@@ -133,47 +123,24 @@ impl LiveRules {
             who: decider.who,
             why: decider.why,
         };
-        let outcome = self.shared.settings.change(&change).await?;
-        if let Err(error) = self.look().await {
+        let outcome = self.watcher.settings().change(&change).await?;
+        if let Err(error) = self.watcher.look().await {
             // They are set; this node hears of them a little later, like the others.
             tracing::debug!(%error, "could not read back the rules for hot keys");
         }
         Ok(outcome)
     }
-
-    /// Looks once whether there are other rules, and puts them in force.
-    ///
-    /// # Errors
-    /// As [`ClusterSettings::read`]; the rules stay as they are.
-    pub async fn look(&self) -> Result<(), Error> {
-        let shared = &self.shared;
-        let _one = shared.reading.lock().await;
-        let known = shared.known.borrow().version;
-        if let Some(setting) = shared.settings.read(SETTING, Some(known)).await? {
-            shared.take(setting);
-        }
-        Ok(())
-    }
-
-    /// Looks for other rules for as long as it is polled.
-    pub async fn follow(self) {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_failing = false;
-        loop {
-            looks.tick().await;
-            let looked = self.look().await;
-            if let Err(error) = &looked
-                && !is_failing
-            {
-                tracing::warn!(%error, "could not look for rules for hot keys; those in force stay");
-            }
-            is_failing = looked.is_err();
-        }
-    }
 }
 
-impl Shared {
+impl Follows for Shared {
+    fn name(&self) -> &'static str {
+        SETTING
+    }
+
+    fn version(&self) -> u64 {
+        self.known.borrow().version
+    }
+
     fn take(&self, setting: ClusterSetting) {
         let mut known = self.known.borrow().clone();
         known.version = setting.version;

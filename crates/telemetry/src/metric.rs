@@ -126,6 +126,12 @@ metrics_list! {
         "Hot sets that this node has asked for (in) or told (out), because a decision was missing or a node has come.";
     HOT_UNREADABLE = Counter "hotshelf_hot_unreadable_total" ["reason"]
         "Messages about hot keys that could not be read: undecodable or unknown_format.";
+    PINS = Gauge "hotshelf_pins" ["state"]
+        "Keys that operators have pinned: held by this node, or refused, because its hot set has no room or bans them.";
+    SWITCHED = Gauge "hotshelf_switches_set" []
+        "Switches that do not stand as configured on this node.";
+    DECISIONS_UNREADABLE = Counter "hotshelf_decisions_unreadable_total" ["setting"]
+        "Pins or switches in the database that this node could not read; those before them stay in force.";
     HOT_RULES_VERSION = Gauge "hotshelf_hot_rules_version" []
         "Version of the rules for hot keys that are in force on this node; 0 for those of the configuration.";
     HOT_RULES_UNREADABLE = Counter "hotshelf_hot_rules_unreadable_total" []

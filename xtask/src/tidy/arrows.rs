@@ -11,7 +11,7 @@ enum Allowed {
 }
 
 /// Packages by their name without `hotshelf-`; a name that ends in `-` stands for all that begin so.
-const TABLE: [(&str, Allowed); 23] = {
+const TABLE: [(&str, Allowed); 24] = {
     use Allowed::{AllBut, These};
     [
         ("model", These(&[])),
@@ -27,9 +27,17 @@ const TABLE: [(&str, Allowed); 23] = {
         ("origin-", These(&["model", "telemetry"])),
         ("bus-", These(&["model", "telemetry"])),
         ("access-log", These(&["model", "telemetry"])),
+        ("decisions", These(&["model", "engine", "telemetry"])),
         (
             "promotion",
-            These(&["model", "hotkeys", "engine", "access-log", "telemetry"]),
+            These(&[
+                "model",
+                "hotkeys",
+                "engine",
+                "decisions",
+                "access-log",
+                "telemetry",
+            ]),
         ),
         ("load", These(&["model", "access-log"])),
         ("warm", These(&["model", "engine"])),
@@ -39,6 +47,7 @@ const TABLE: [(&str, Allowed); 23] = {
                 "model",
                 "hotkeys",
                 "engine",
+                "decisions",
                 "promotion",
                 "warm",
                 "telemetry",

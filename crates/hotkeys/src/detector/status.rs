@@ -24,7 +24,7 @@ pub enum Health {
     Live,
     /// It lags by more than [`LATE`]: it decides, and nodes promote by themselves besides.
     Late,
-    /// It lags by more than [`FROZEN`]: the hot set stays as it is.
+    /// It lags by more than [`FROZEN`], or was told to: the hot set stays as it is.
     Frozen,
     /// It has heard nothing for [`GONE`]: the hot set was let go.
     Blind,
@@ -169,6 +169,9 @@ impl Detector {
     }
 
     pub(super) fn measure(&self, now: Boot) -> Health {
+        if self.is_frozen {
+            return Health::Frozen;
+        }
         if now.since(self.heard) > GONE {
             return Health::Blind;
         }

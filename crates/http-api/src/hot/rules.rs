@@ -7,15 +7,15 @@ use axum::response::Response;
 use bytes::Bytes;
 use hotshelf_hotkeys::Rules;
 use hotshelf_hotkeys::rules::RULES_MAX;
-use hotshelf_model::{Error, FieldProblem, Role, SettingOutcome};
+use hotshelf_model::{Error, Role, SettingOutcome};
 use hotshelf_promotion::{Decider, LiveRules, RulesKnown};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{hot, json};
-use crate::headers::{HOTSHELF_IF_VERSION, HOTSHELF_REASON};
+use crate::decided::deciding::{if_version, reason};
 use crate::problem::{Problem, ProblemBody, log_failure, log_panic};
 use crate::request_body;
 use crate::request_id::RequestId;
@@ -23,8 +23,6 @@ use crate::state::ApiState;
 
 /// Room for one rule in a body: names, punctuation and the longest pattern, escaped.
 const RULE_BYTES_MAX: usize = 2048;
-/// The longest reason, in bytes.
-const REASON_BYTES_MAX: usize = 500;
 
 /// Rules for hot keys.
 #[derive(ToSchema)]
@@ -274,33 +272,4 @@ async fn read(state: &ApiState, request: Request) -> Result<Rules, Problem> {
     let bytes_max = (RULES_MAX * RULE_BYTES_MAX).max(state.settings.body_bytes_max);
     let body = request_body::whole(state, request, bytes_max).await?;
     Rules::from_json(&body).map_err(Problem::invalid)
-}
-
-fn reason(headers: &HeaderMap) -> Result<String, Problem> {
-    let given = headers
-        .get(&HOTSHELF_REASON)
-        .map(|value| value.as_bytes().trim_ascii());
-    let reason = given.and_then(|bytes| std::str::from_utf8(bytes).ok());
-    match reason.filter(|reason| (1..=REASON_BYTES_MAX).contains(&reason.len())) {
-        Some(reason) => Ok(reason.to_owned()),
-        None => Err(refused(
-            &HOTSHELF_REASON,
-            format!("says why, in 1 to {REASON_BYTES_MAX} bytes; it is kept with who did it"),
-        )),
-    }
-}
-
-fn if_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(given) = headers.get(&HOTSHELF_IF_VERSION) else {
-        return Ok(None);
-    };
-    let version = given.to_str().ok().and_then(|text| text.parse().ok());
-    let reason = "is the `version` of the rules as they were read, a whole number";
-    version
-        .map(Some)
-        .ok_or_else(|| refused(&HOTSHELF_IF_VERSION, reason))
-}
-
-fn refused(header: &HeaderName, reason: impl Into<String>) -> Problem {
-    Problem::invalid(vec![FieldProblem::new(header.as_str(), reason)])
 }

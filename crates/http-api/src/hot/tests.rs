@@ -263,7 +263,7 @@ async fn rules_that_cannot_be_written_or_read_leave_those_in_force() {
     );
     shop.settings.recover();
     shop.settings.put("hot_rules", Some("{\"format\": 2}"));
-    hot(&shop.state).unwrap().rules.look().await.unwrap();
+    shop.watcher.look().await.unwrap();
     let known = shop.admin(Method::GET, RULES, &[], "").await.json();
     assert!(
         known["unreadable"].as_str().unwrap().contains("format"),
@@ -337,6 +337,7 @@ async fn who_looks_needs_a_viewer_and_who_decides_an_operator() {
 async fn a_node_that_looks_for_no_hot_keys_says_so() {
     let shop = Shop::open().await;
     let state = ApiState::new(ApiParts {
+        decided: shop.state.decided.clone(),
         cache: shop.state.cache.clone(),
         recorder: shop.state.recorder.clone(),
         clock: Arc::clone(&shop.state.clock),

@@ -6,12 +6,13 @@ use hotshelf_testkit::{FakeSettings, wait_until_async};
 
 use super::*;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn node(settings: &Arc<FakeSettings>) -> (HotKeys, LiveRules) {
     let file = Rules::new(700, &[]).unwrap();
     let hot = HotKeys::new(Arc::new(BootClock), file);
-    let live = LiveRules::new(hot.clone(), Arc::clone(settings) as _);
+    let watcher = Watcher::new(Arc::clone(settings) as _);
+    let live = LiveRules::new(hot.clone(), watcher);
     (hot, live)
 }
 
@@ -38,7 +39,7 @@ async fn what_is_set_on_one_node_holds_on_every_node_until_it_is_cleared() {
     let settings = Arc::new(FakeSettings::default());
     let (here, live) = node(&settings);
     let (there, other) = node(&settings);
-    let following = tokio::spawn(other.clone().follow());
+    let following = tokio::spawn(other.watcher.clone().follow());
     let outcome = live.set(&rules(900), decider(None)).await.unwrap();
     assert_eq!(outcome, SettingOutcome::Written { version: 1 });
     assert_eq!(here.rules().threshold(), 900, "at once");
@@ -67,13 +68,13 @@ async fn what_cannot_be_read_leaves_the_rules_in_force() {
     let (hot, live) = node(&settings);
     live.set(&rules(900), decider(None)).await.unwrap();
     settings.put(SETTING, Some(r#"{"format": 2, "threshold": 800}"#));
-    live.look().await.unwrap();
+    live.watcher.look().await.unwrap();
     let known = live.known();
     assert_eq!((hot.rules().threshold(), known.version), (900, 2));
     assert_eq!(known.set.unwrap().version, 1);
     assert!(known.unreadable.unwrap().contains("format"));
     settings.put(SETTING, Some(r#"{"threshold": 800}"#));
-    live.look().await.unwrap();
+    live.watcher.look().await.unwrap();
     assert_eq!(
         (hot.rules().threshold(), live.known().unreadable),
         (800, None)
@@ -86,12 +87,12 @@ async fn a_database_that_is_down_leaves_the_rules_in_force() {
     let (hot, live) = node(&settings);
     live.set(&rules(900), decider(None)).await.unwrap();
     settings.fail(ErrorKind::OriginFailed);
-    assert!(live.look().await.is_err());
+    assert!(live.watcher.look().await.is_err());
     assert!(live.set(&rules(800), decider(None)).await.is_err());
     assert_eq!(hot.rules().threshold(), 900);
     settings.recover();
     let reads = settings.reads();
-    live.look().await.unwrap();
+    live.watcher.look().await.unwrap();
     assert_eq!(
         (hot.rules().threshold(), settings.reads()),
         (900, reads + 1),

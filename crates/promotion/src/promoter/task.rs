@@ -191,6 +191,9 @@ impl Task {
     }
 
     fn found(&mut self, found: &Found) {
+        if self.parts.hot_keys.is_frozen() {
+            return;
+        }
         self.metrics.provisional();
         let key = std::slice::from_ref(&found.key);
         self.parts.cache.promote(key, HotReason::Provisional);
@@ -213,6 +216,7 @@ impl Task {
         self.take_seat();
         if let Some(detecting) = &mut self.detecting {
             detecting.set_rules(&self.parts.hot_keys.rules());
+            detecting.freeze(self.parts.hot_keys.is_frozen());
             let messages = detecting.tick(&self.parts.hot_keys.shared.board.lock(), now);
             self.publish_all(&messages);
         }

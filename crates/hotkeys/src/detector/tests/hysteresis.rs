@@ -172,6 +172,22 @@ fn a_detector_that_lags_by_two_seconds_decides_nothing() {
 }
 
 #[test]
+fn what_is_frozen_stays_as_it_is_until_it_is_let_go_on() {
+    let mut cluster = hot(4);
+    cluster.detector.freeze(true);
+    cluster.run(1, &[("A", 200)]);
+    cluster.run(300, &[("B", 400)]);
+    assert_eq!(cluster.detector.health(), Health::Frozen);
+    for _ in 0..300 {
+        cluster.tick();
+    }
+    assert_eq!(cluster.hot(), ["A"], "whatever is heard, or nothing");
+    cluster.detector.freeze(false);
+    cluster.run(150, &[("B", 400)]);
+    assert_eq!(cluster.hot(), ["B"]);
+}
+
+#[test]
 fn one_slow_node_does_not_freeze_the_others() {
     let mut cluster = hot(4);
     for _ in 0..100 {
