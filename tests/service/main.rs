@@ -8,6 +8,7 @@ mod access_logs;
 mod catalogue;
 mod cluster;
 mod command_line;
+mod decided;
 mod faults;
 mod hot_keys;
 mod http_origin;

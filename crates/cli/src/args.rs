@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 mod cluster;
+mod decided;
 mod load;
 mod warm;
 
@@ -16,6 +17,10 @@ use hotshelf_model::NamespaceName;
 
 pub(crate) use cluster::{
     AdminArgs, ClusterArgs, ExplainArgs, InvalidateArgs, NodesArgs, StatsArgs,
+};
+pub(crate) use decided::{
+    DecidedListArgs, ExpiryArgs, PinAddArgs, PinCommand, PinRmArgs, SwitchClearArgs, SwitchCommand,
+    SwitchSetArgs,
 };
 pub(crate) use load::LoadArgs;
 pub(crate) use warm::{
@@ -76,6 +81,16 @@ pub(crate) enum Command {
     Hot {
         #[command(subcommand)]
         command: HotCommand,
+    },
+    /// Has every node hold documents whatever is read, and shows which.
+    Pin {
+        #[command(subcommand)]
+        command: PinCommand,
+    },
+    /// Switches tiers, the origin, refreshes and more off and on, in the cluster or on one node.
+    Switch {
+        #[command(subcommand)]
+        command: SwitchCommand,
     },
     /// Sends reads to a server at a fixed rate or as access logs tell, and reports latencies.
     Load(Box<LoadArgs>),

@@ -5,6 +5,7 @@ mod admin;
 mod args;
 mod cluster;
 mod config;
+mod decided;
 mod exit;
 mod get;
 mod hot;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Command::Import(import) => import::run(&import, &args.sources),
         Command::Migrate(migrate) => migrate::run(migrate, &args.sources),
         Command::Hot { command } => hot::run(&command),
+        Command::Pin { command } => decided::pin(&command),
+        Command::Switch { command } => decided::switch(&command),
         Command::Load(load) => load::run(&load),
         Command::Log { command } => log::run(&command),
         Command::Warm { command } => warm::run(&command),
