@@ -16,7 +16,10 @@ fuzz_target!(|input: &[u8]| {
 
 fn check(bytes: &[u8]) {
     if let Ok((hist, message)) = HotMessage::decode(bytes) {
-        assert_eq!(HotMessage::decode(&message.encode(hist)), Ok((hist, message)));
+        assert_eq!(
+            HotMessage::decode(&message.encode(hist)),
+            Ok((hist, message))
+        );
     }
 }
 
