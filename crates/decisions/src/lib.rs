@@ -1,7 +1,7 @@
 //! What operators decide while the cluster runs: pins and switches.
 //!
 //! Decisions are documents in the cluster's settings ([`pins`], [`switches`]), each entry with who decided it, why, and until when. What is
-//! in force on a node is a pure function of the documents, the node's name and the database's time ([`effective`]), so nothing is restored
+//! in force on a node is a pure function of the documents, the node's name and the database's time ([`effective()`]), so nothing is restored
 //! when an entry ends: a crash, a restart and a clock that was set leave nothing behind. [`watcher`] reads what has changed, [`decisions`]
 //! puts it in force and changes it.
 //!
