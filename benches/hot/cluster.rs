@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -37,8 +37,11 @@ pub(crate) struct Node {
 /// Nodes, and what they share.
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
+    pub(crate) nats: NatsServer,
+    program: PathBuf,
+    settings: Vec<String>,
     database: PostgresServer,
-    _servers: (RedisServer, NatsServer),
+    _redis: RedisServer,
 }
 
 /// The id of a product.
@@ -57,30 +60,44 @@ impl Cluster {
              FROM generate_series(0, {last}) n"
         );
         database.sql(DATABASE, &fill)?;
-        let servers = (RedisServer::start()?, NatsServer::start()?);
-        let settings = [
+        let (redis, nats) = (RedisServer::start()?, NatsServer::start()?);
+        let settings = vec![
             format!("database.url={url}"),
             format!("l1.bytes_max={}", shape.l1_bytes),
-            format!("l2.urls=[\"{}\"]", servers.0.url()),
+            format!("l2.urls=[\"{}\"]", redis.url()),
             "l3.enabled=false".to_owned(),
             "bus.kind=nats".to_owned(),
-            format!("bus.urls=[\"nats://127.0.0.1:{}\"]", servers.1.port()),
+            format!("bus.urls=[\"nats://127.0.0.1:{}\"]", nats.port()),
             format!("hot.enabled={}", shape.promotes),
             "log.filter=warn".to_owned(),
         ];
         let nodes = (0..NODES).map(|_| Node::start(program, &settings));
         let cluster = Cluster {
             nodes: nodes.collect::<anyhow::Result<_>>()?,
+            nats,
+            program: program.to_owned(),
+            settings,
             database,
-            _servers: servers,
+            _redis: redis,
         };
         if shape.promotes {
-            wait_until("one node leads, and two stand by", START_LIMIT, || {
-                let sum = |metric| cluster.sum(metric).unwrap_or_default();
-                sum("hotshelf_hot_leads") == 1.0 && sum("hotshelf_hot_stands_by") == 2.0
-            });
+            cluster.wait_for_seats();
         }
         Ok(cluster)
+    }
+
+    /// Waits until one node leads in finding hot keys, and two stand by.
+    pub(crate) fn wait_for_seats(&self) {
+        wait_until("one node leads, and two stand by", START_LIMIT, || {
+            let sum = |metric| self.sum(metric).unwrap_or_default();
+            sum("hotshelf_hot_leads") == 1.0 && sum("hotshelf_hot_stands_by") == 2.0
+        });
+    }
+
+    /// Starts a node in the place of one.
+    pub(crate) fn replace(&mut self, at: usize) -> anyhow::Result<()> {
+        self.nodes[at] = Node::start(&self.program, &self.settings)?;
+        Ok(())
     }
 
     /// The sum of all series of a metric over all nodes that begin with this.
@@ -151,6 +168,19 @@ impl Node {
         });
         ensure!(!ended, "a node has ended at once");
         Ok(node)
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Whether it leads in finding hot keys, as it says itself.
+    pub(crate) fn leads(&self) -> anyhow::Result<bool> {
+        let hot = Connection::open(self.admin)?.get("/admin/v1/hot")?;
+        Ok(hot.contains("\"leads\":true"))
     }
 
     /// The sum of the series that begin with this.

@@ -4,8 +4,9 @@
 
 mod cluster;
 mod crowd;
+mod failures;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -32,28 +33,21 @@ const RATE: u32 = 2_000;
 
 fn main() -> anyhow::Result<()> {
     let args = Args::read()?;
-    let program = program(&args)?;
+    let program = args.hotshelf_program()?;
     if args.wants("surges") {
         surges(&program, args.size(40, 3))?;
+    }
+    if args.wants("leader") {
+        failures::leader(&program, args.size(20, 2))?;
+    }
+    if args.wants("alone") {
+        failures::alone(&program, args.size(20, 2))?;
     }
     if args.wants("buys") {
         let time = Duration::from_secs(args.size(20, 3));
         buys(&program, time, args.size(3, 1))?;
     }
     Ok(())
-}
-
-/// The release build that stands beside the bench, or the one that was named.
-fn program(args: &Args) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let beside = own.ancestors().nth(2).map(|folder| folder.join("hotshelf"));
-    let program = args.server.clone().or(beside).unwrap_or_default();
-    ensure!(
-        program.is_file(),
-        "there is no {}; build it with `cargo build --release -p hotshelf-cli`, or name one with --server",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// Each surge is of another product, at a time of its own.
@@ -79,27 +73,38 @@ fn surges(program: &Path, surges: usize) -> anyhow::Result<()> {
             }
         }
         crowd.leave()?;
-        let times = found.iter().flatten();
-        let nanos = |time: &Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        first.record(times.clone().map(nanos).min().context("no node")?)?;
-        last.record(times.map(nanos).max().context("no node")?)?;
+        let times = found.iter().flatten().copied();
+        record(&mut first, times.clone().min().context("no node")?)?;
+        record(&mut last, times.max().context("no node")?)?;
         rest(Duration::from_millis(500 + 37 * (product as u64 % 10)));
     }
     table::heading("from the first read of a surge until nodes hold its product as hot");
     table::say(format!(
         "{SURGE} x the threshold of {THRESHOLD} reads/s, over {NODES} nodes; each node is asked for its counters in turn, which is part of the times"
     ));
-    let row = |name: &str, times: &Histogram<u64>| {
+    times(&[("the first node", &first), ("every node", &last)]);
+    table::target("onset to every node, ms at 0.99", ms(&last, 0.99), 300.0);
+    Ok(())
+}
+
+/// A row for each of these times, in nanoseconds.
+fn times(named: &[(&str, &Histogram<u64>)]) {
+    let row = |(name, times): &(&str, &Histogram<u64>)| {
         let quantiles = [0.5, 0.9, 0.99, 1.0];
-        let mut row = vec![name.to_owned(), times.len().to_string()];
+        let mut row = vec![(*name).to_owned(), times.len().to_string()];
         row.extend(quantiles.map(|at| table::nanos(times.value_at_quantile(at) as f64)));
         row
     };
-    let rows = [row("the first node", &first), row("every node", &last)];
-    table::rows(&["", "surges", "p50", "p90", "p99", "max"], &rows);
-    let p99 = last.value_at_quantile(0.99) as f64 / 1e6;
-    table::target("onset to every node, ms at 0.99", p99, 300.0);
-    Ok(())
+    let rows: Vec<_> = named.iter().map(row).collect();
+    table::rows(&["", "times", "p50", "p90", "p99", "max"], &rows);
+}
+
+fn ms(times: &Histogram<u64>, quantile: f64) -> f64 {
+    times.value_at_quantile(quantile) as f64 / 1e6
+}
+
+fn record(times: &mut Histogram<u64>, time: Duration) -> anyhow::Result<()> {
+    Ok(times.record(u64::try_from(time.as_nanos())?)?)
 }
 
 fn promoted(cluster: &Cluster) -> anyhow::Result<Vec<f64>> {

@@ -121,7 +121,7 @@ fn nodes(
     count: usize,
     fill: &dyn Fn(u16) -> anyhow::Result<Run>,
 ) -> anyhow::Result<Vec<Server>> {
-    let program = servers::hotshelf_program(args)?;
+    let program = args.hotshelf_program()?;
     let kinds = [
         (
             "hotshelf serve, 1 worker",

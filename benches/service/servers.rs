@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hotshelf_benches::args::Args;
 use hotshelf_benches::cpu;
 use hotshelf_testkit::{free_port, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -106,22 +105,6 @@ pub(crate) fn own(
         .arg(file)
         .arg(count.to_string());
     Server::start(name, port, probe, &mut command)
-}
-
-/// The release build that stands beside the bench, or the one that was named.
-pub(crate) fn hotshelf_program(args: &Args) -> anyhow::Result<PathBuf> {
-    let beside = std::env::current_exe()?;
-    let beside = beside
-        .ancestors()
-        .nth(2)
-        .map(|folder| folder.join("hotshelf"));
-    let program = args.server.clone().or(beside).unwrap_or_default();
-    ensure!(
-        program.is_file(),
-        "there is no {}; build it with `cargo build --release -p hotshelf-cli`, or name one with --server",
-        program.display()
-    );
-    Ok(program)
 }
 
 /// `hotshelf serve` over the SQLite database in a folder, with these `settings` besides.

@@ -32,7 +32,7 @@ pub(crate) fn measure(args: &Args, folder: &Path) -> anyhow::Result<()> {
     catalogue::write(&folder, 1)?;
     let count = args.size(2000, 10);
     let settings = [format!("http.subscribers_max={count}")];
-    let program = servers::hotshelf_program(args)?;
+    let program = args.hotshelf_program()?;
     let server = servers::hotshelf("hotshelf serve", &program, &folder, &settings, &path(0))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

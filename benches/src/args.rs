@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use lexopt::Arg::{Long, Value};
 use lexopt::ValueExt;
 
@@ -53,6 +53,22 @@ impl Args {
         self.part
             .as_ref()
             .is_none_or(|wanted| part.contains(wanted))
+    }
+
+    /// The program that was named, or the release build that stands beside the bench.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn hotshelf_program(&self) -> anyhow::Result<PathBuf> {
+        let own = std::env::current_exe()?;
+        let beside = own.ancestors().nth(2).map(|folder| folder.join("hotshelf"));
+        let program = self.server.clone().or(beside).unwrap_or_default();
+        ensure!(
+            program.is_file(),
+            "there is no {}; build it with `cargo build --release -p hotshelf-cli`, or name one with --server",
+            program.display()
+        );
+        Ok(program)
     }
 
     /// `usual`, or `tiny` in a quick run.
